@@ -1,0 +1,142 @@
+/// Hands every operation of DCM to the macro `callback`: the only list of them there is.
+///
+/// One row reads
+/// `/// summary` `METHOD "path" name(Input) -> Output = status, "tag", error style, access;`
+macro_rules! for_each_operation {
+    ($callback:ident) => {
+        $callback! {
+            /// Whether the service and its store are well.
+            GET "/health" health(system::Health) -> system::HealthReport = 200, "system", Plain, Open;
+            /// How many rows of each kind there are.
+            GET "/stats" stats(system::Stats) -> system::StatsReport = 200, "system", Plain, Key;
+            /// How many skills, commands, workflows and plugins the user has installed.
+            GET "/stats/tools-summary" tools_summary(system::ToolsSummary) -> system::ToolsSummaryReport = 200, "system", Plain, Key;
+            /// What the cleaning jobs did, and how the mailboxes stand.
+            GET "/api/cleanup/stats" cleanup_stats(system::CleanupStats) -> system::CleanupReport = 200, "system", Plain, Key;
+            /// A token for a WebSocket connection.
+            POST "/api/auth/token" auth_token(system::AuthToken) -> system::AuthTokenIssued = 200, "system", Plain, Key;
+
+            /// Create a project, or update the one at the same path.
+            POST "/api/projects" project_upsert(projects::ProjectUpsert) -> projects::ProjectUpserted = 201, "projects", Plain, Key;
+            /// Every project, the latest touched first.
+            GET "/api/projects" project_list(projects::ProjectList) -> projects::ProjectPage = 200, "projects", Query, Key;
+            /// The project at a path.
+            GET "/api/projects/by-path" project_by_path(projects::ProjectByPath) -> projects::ProjectFound = 200, "projects", Query, Key;
+            /// One project with its newest requests and its numbers.
+            GET "/api/projects/{id}" project_get(projects::ProjectGet) -> projects::ProjectDetail = 200, "projects", Query, Key;
+            /// Remove a project and everything below it; its sessions stay, without a project.
+            DELETE "/api/projects/{id}" project_delete(projects::ProjectDelete) -> NoContent = 204, "projects", Query, Key;
+
+            /// Record a user prompt.
+            POST "/api/requests" request_create(requests::RequestCreate) -> requests::RequestSaved = 201, "requests", NamesField, Key;
+            /// Requests, newest first.
+            GET "/api/requests" request_list(requests::RequestList) -> requests::RequestPage = 200, "requests", Query, Key;
+            /// One request with its tasks.
+            GET "/api/requests/{id}" request_get(requests::RequestGet) -> requests::RequestDetail = 200, "requests", Query, Key;
+            /// Change status or metadata of a request.
+            PATCH "/api/requests/{id}" request_update(requests::RequestUpdate) -> requests::RequestSaved = 200, "requests", NamesField, Key;
+            /// Remove a request and everything below it.
+            DELETE "/api/requests/{id}" request_delete(requests::RequestDelete) -> NoContent = 204, "requests", Query, Key;
+
+            /// Create a task (a wave of subtasks).
+            POST "/api/tasks" task_create(tasks::TaskCreate) -> tasks::TaskSaved = 201, "tasks", NamesField, Key;
+            /// Tasks, by wave within a request, else newest first.
+            GET "/api/tasks" task_list(tasks::TaskList) -> tasks::TaskPage = 200, "tasks", Query, Key;
+            /// One task with its subtasks.
+            GET "/api/tasks/{id}" task_get(tasks::TaskGet) -> tasks::TaskDetail = 200, "tasks", Query, Key;
+            /// Change status or name of a task.
+            PATCH "/api/tasks/{id}" task_update(tasks::TaskUpdate) -> tasks::TaskSaved = 200, "tasks", NamesField, Key;
+            /// Remove a task and everything below it.
+            DELETE "/api/tasks/{id}" task_delete(tasks::TaskDelete) -> NoContent = 204, "tasks", Query, Key;
+
+            /// Create a subtask for an agent.
+            POST "/api/subtasks" subtask_create(subtasks::SubtaskCreate) -> subtasks::SubtaskSaved = 201, "subtasks", NamesField, Key;
+            /// Subtasks, in order within a task, else newest first.
+            GET "/api/subtasks" subtask_list(subtasks::SubtaskList) -> subtasks::SubtaskPage = 200, "subtasks", Query, Key;
+            /// One subtask with its actions.
+            GET "/api/subtasks/{id}" subtask_get(subtasks::SubtaskGet) -> subtasks::SubtaskDetail = 200, "subtasks", Query, Key;
+            /// Change status, result, agent or blockers of a subtask; every given field is applied.
+            PATCH "/api/subtasks/{id}" subtask_update(subtasks::SubtaskUpdate) -> subtasks::SubtaskSaved = 200, "subtasks", NamesField, Key;
+            /// Remove a subtask and its actions.
+            DELETE "/api/subtasks/{id}" subtask_delete(subtasks::SubtaskDelete) -> NoContent = 204, "subtasks", Query, Key;
+
+            /// Record a tool call.
+            POST "/api/actions" action_record(actions::ActionRecord) -> actions::ActionRecorded = 201, "actions", NamesField, Key;
+            /// Actions, newest first.
+            GET "/api/actions" action_list(actions::ActionList) -> actions::ActionPage = 200, "actions", Query, Key;
+            /// Actions of the last 24 hours, by hour.
+            GET "/api/actions/hourly" action_hourly(actions::ActionHourly) -> actions::HourlyReport = 200, "actions", Query, Key;
+            /// Remove one action.
+            DELETE "/api/actions/{id}" action_delete(actions::ActionDelete) -> NoContent = 204, "actions", Query, Key;
+            /// Remove every action of a session.
+            DELETE "/api/actions/by-session/{session_id}" action_delete_by_session(actions::ActionDeleteBySession) -> actions::ActionsDeleted = 200, "actions", Query, Key;
+
+            /// Tools that served these words before.
+            GET "/api/routing/suggest" routing_suggest(routing::RoutingSuggest) -> routing::Suggestions = 200, "routing", Query, Key;
+            /// What the scorer has learned, in numbers.
+            GET "/api/routing/stats" routing_stats(routing::RoutingStats) -> routing::RoutingReport = 200, "routing", Query, Key;
+            /// Tell the scorer whether its suggestion was right.
+            POST "/api/routing/feedback" routing_feedback(routing::RoutingFeedback) -> routing::FeedbackTaken = 200, "routing", Plain, Key;
+
+            /// The whole tree of a project.
+            GET "/api/hierarchy/{project_id}" hierarchy_get(hierarchy::HierarchyGet) -> hierarchy::Hierarchy = 200, "hierarchy", Query, Key;
+            /// Agents at work right now.
+            GET "/api/active-sessions" active_agents(hierarchy::ActiveAgents) -> hierarchy::ActiveAgentList = 200, "hierarchy", Query, Key;
+
+            /// Create a session.
+            POST "/api/sessions" session_create(sessions::SessionCreate) -> crate::model::Session = 201, "sessions", Plain, Key;
+            /// Sessions, newest first.
+            GET "/api/sessions" session_list(sessions::SessionList) -> sessions::SessionPage = 200, "sessions", Query, Key;
+            /// Sessions in numbers.
+            GET "/api/sessions/stats" session_stats(sessions::SessionStats) -> sessions::SessionReport = 200, "sessions", Query, Key;
+            /// One session with its newest requests.
+            GET "/api/sessions/{id}" session_get(sessions::SessionGet) -> sessions::SessionDetail = 200, "sessions", Query, Key;
+            /// Change end time or counters of a session.
+            PATCH "/api/sessions/{id}" session_update(sessions::SessionUpdate) -> crate::model::Session = 200, "sessions", Plain, Key;
+            /// Remove a session; its requests stay.
+            DELETE "/api/sessions/{id}" session_delete(sessions::SessionDelete) -> NoContent = 204, "sessions", Query, Key;
+
+            /// Send a message to an agent, or to all.
+            POST "/api/messages" message_send(messages::MessageSend) -> messages::MessageSent = 201, "messages", Plain, Key;
+            /// Every unexpired message, newest first, without marking any as read.
+            GET "/api/messages" message_list(messages::MessageList) -> messages::MessagePage = 200, "messages", Query, Key;
+            /// An agent's messages, the most urgent first; they are marked as read.
+            GET "/api/messages/{agent_id}" message_inbox(messages::MessageInbox) -> messages::Inbox = 200, "messages", Query, Key;
+
+            /// Subscribe an agent to a topic.
+            POST "/api/subscribe" subscribe(subscriptions::Subscribe) -> subscriptions::Subscribed = 201, "subscriptions", Plain, Key;
+            /// Subscriptions, newest first.
+            GET "/api/subscriptions" subscription_list(subscriptions::SubscriptionList) -> subscriptions::SubscriptionPage = 200, "subscriptions", Query, Key;
+            /// The subscriptions of one agent, by topic.
+            GET "/api/subscriptions/{agent_id}" subscriptions_of_agent(subscriptions::SubscriptionsOfAgent) -> subscriptions::AgentSubscriptions = 200, "subscriptions", Query, Key;
+            /// Remove a subscription by its id.
+            DELETE "/api/subscriptions/{id}" subscription_delete(subscriptions::SubscriptionDelete) -> subscriptions::Unsubscribed = 200, "subscriptions", Query, Key;
+            /// Remove a subscription by agent and topic.
+            POST "/api/unsubscribe" unsubscribe(subscriptions::Unsubscribe) -> subscriptions::Unsubscribed = 200, "subscriptions", Plain, Key;
+
+            /// Record that one agent blocks another.
+            POST "/api/blocking" block(blocking::Block) -> blocking::Blocked = 201, "blocking", Plain, Key;
+            /// Whether one agent blocks another.
+            GET "/api/blocking/check" blocking_check(blocking::BlockingCheck) -> blocking::BlockingChecked = 200, "blocking", Query, Key;
+            /// Who blocks an agent, and whom it blocks.
+            GET "/api/blocking/{agent_id}" blocking_get(blocking::BlockingGet) -> blocking::BlockingState = 200, "blocking", Query, Key;
+            /// Remove a blocking by its id.
+            DELETE "/api/blocking/{id}" blocking_delete(blocking::BlockingDelete) -> blocking::Unblocked = 200, "blocking", Query, Key;
+            /// Remove a blocking by the pair of agents.
+            POST "/api/unblock" unblock(blocking::Unblock) -> blocking::Unblocked = 200, "blocking", Plain, Key;
+
+            /// What an agent should know now, as a brief or as data.
+            GET "/api/context/{agent_id}" context_get(context::ContextGet) -> context::ContextAnswer = 200, "context", Query, Key;
+            /// A brief for an agent, on demand.
+            POST "/api/context/generate" context_generate(context::ContextGenerate) -> context::ContextGenerated = 201, "context", Plain, Key;
+            /// A brief for an agent whose context was compacted.
+            POST "/api/compact/restore" compact_restore(context::CompactRestore) -> context::CompactRestored = 200, "compact", Plain, Key;
+            /// Whether a session was compacted.
+            GET "/api/compact/status/{session_id}" compact_status(context::CompactStatus) -> context::CompactState = 200, "compact", Query, Key;
+
+            /// Record what was observed of one session: idempotent, in one commit.
+            POST "/api/ingest" ingest(ingest::Ingest) -> ingest::Ingested = 200, "ingest", NamesField, Key;
+        }
+    };
+}
+pub(crate) use for_each_operation;

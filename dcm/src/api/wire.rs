@@ -1,0 +1,167 @@
+//! Operation to HTTP and back, without any I/O.
+//!
+//! The path takes its parameters from the fields of the same name; the other fields travel as a query (GET, DELETE)
+//! or as a JSON body (POST, PATCH).
+
+use serde_json::Value;
+
+use super::{FieldSource, NoContent, Operation};
+use crate::error::{Error, Result};
+
+/// An operation as an HTTP request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireRequest {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path and, where there is one, the query; percent-encoded.
+    pub path_and_query: String,
+    /// The JSON body.
+    pub body: Option<String>,
+}
+
+/// Writes an operation as an HTTP request; the inverse of [`from_request`].
+///
+/// # Errors
+///
+/// [`crate::ErrorKind::Internal`] when the operation cannot be written as JSON, which no operation of the table does.
+pub fn to_request<O: Operation>(operation: &O) -> Result<WireRequest> {
+    let fields = serde_json::to_value(operation).map_err(|error| Error::internal("operation to JSON").with_source(error))?;
+    let Value::Object(mut fields) = fields else { return Err(Error::internal("an operation is not an object")) };
+    let mut path_and_query = String::with_capacity(O::META.path.len() + 40);
+    let mut rest = O::META.path;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else { break };
+        path_and_query.push_str(before);
+        let value = fields.remove(name).unwrap_or(Value::Null);
+        percent_encode(&plain_text(&value), &mut path_and_query);
+        rest = after;
+    }
+    path_and_query.push_str(rest);
+    if O::META.method.has_body() {
+        let body = Value::Object(fields).to_string();
+        return Ok(WireRequest { method: O::META.method.as_str(), path_and_query, body: Some(body) });
+    }
+    for (index, (name, value)) in fields.iter().enumerate() {
+        path_and_query.push(if index == 0 { '?' } else { '&' });
+        path_and_query.push_str(name);
+        path_and_query.push('=');
+        percent_encode(&plain_text(value), &mut path_and_query);
+    }
+    Ok(WireRequest { method: O::META.method.as_str(), path_and_query, body: None })
+}
+
+/// Reads an operation from the parts of an HTTP request; `path` and `query` are percent-decoded pairs.
+///
+/// # Errors
+///
+/// [`crate::ErrorKind::Invalid`] with the complaints by field. Bounds are checked by whoever executes it.
+pub fn from_request<O: Operation>(
+    path: Vec<(String, String)>,
+    query: Vec<(String, String)>,
+    body: &[u8],
+) -> Result<O> {
+    let source =
+        if O::META.method.has_body() { FieldSource::from_body(path, body)? } else { FieldSource { path, query, ..FieldSource::default() } };
+    O::from_source(&source)
+}
+
+/// Reads an answer of the wire: the output, or the error that the status and body stand for.
+///
+/// # Errors
+///
+/// What the server answered, or [`crate::ErrorKind::Internal`] when the answer cannot be read.
+pub fn from_response<O: Operation>(status: u16, body: &[u8]) -> Result<O::Output> {
+    // `/health` answers 503 with the same shape as 200.
+    let carries_output = (200..300).contains(&status) || (status == 503 && O::META.id == "health");
+    if !carries_output {
+        let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+        return Err(Error::from_body(status, &body));
+    }
+    let body = if status == 204 { b"null".as_slice() } else { body };
+    serde_json::from_slice(body).map_err(|error| {
+        Error::internal(format!("the answer to {} cannot be read", O::META.id)).with_source(error)
+    })
+}
+
+/// Writes an output as a body; empty for [`NoContent`].
+///
+/// # Errors
+///
+/// [`crate::ErrorKind::Internal`] when it cannot be written as JSON.
+pub fn to_body<T: serde::Serialize + 'static>(output: &T) -> Result<Vec<u8>> {
+    if std::any::TypeId::of::<T>() == std::any::TypeId::of::<NoContent>() {
+        return Ok(Vec::new());
+    }
+    serde_json::to_vec(output).map_err(|error| Error::internal("answer to JSON").with_source(error))
+}
+
+/// A field as it stands in a path or query.
+fn plain_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        Value::Array(items) => items.iter().map(plain_text).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+fn percent_encode(text: &str, target: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            target.push(char::from(byte));
+        } else {
+            target.push('%');
+            target.push(char::from(HEX[usize::from(byte >> 4)]));
+            target.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::blocking::BlockingCheck;
+    use crate::api::tasks::{TaskCreate, TaskUpdate};
+    use crate::model::TaskStatus;
+
+    #[test]
+    fn path_query_and_body() {
+        let update = TaskUpdate {
+            id: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+            status: Some(TaskStatus::Running),
+            name: None,
+        };
+        let request = to_request(&update).unwrap();
+        assert_eq!(request.method, "PATCH");
+        assert_eq!(request.path_and_query, "/api/tasks/01890a5d-ac96-774b-bcce-b302099a8057");
+        assert_eq!(request.body.as_deref(), Some(r#"{"status":"running"}"#));
+
+        let check = BlockingCheck { blocker: "a/b c".to_owned(), blocked: "é".to_owned() };
+        let request = to_request(&check).unwrap();
+        assert_eq!(request.path_and_query, "/api/blocking/check?blocked=%C3%A9&blocker=a%2Fb%20c");
+    }
+
+    #[test]
+    fn complaints_name_the_field_and_what_would_be_right() {
+        let error = from_request::<TaskCreate>(vec![], vec![], br#"{"request_id":"x","status":"done"}"#).unwrap_err();
+        assert_eq!(error.message(), "Validation failed: Invalid request_id");
+        let details = error.details().unwrap();
+        assert!(details["request_id"][0].contains("UUID"));
+        assert!(details["status"][0].contains("pending running completed failed blocked"));
+
+        let error = from_request::<TaskCreate>(vec![], vec![], b"{").unwrap_err();
+        assert_eq!(error.message(), "Malformed JSON");
+        let error = from_request::<TaskCreate>(vec![], vec![], b"[]").unwrap_err();
+        assert_eq!(error.to_body(), serde_json::json!({"error": "Validation failed", "details": {}}));
+    }
+
+    #[test]
+    fn null_means_absent() {
+        let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+        let body = format!(r#"{{"request_id":"{id}","name":null,"wave_number":3.0}}"#);
+        let read = from_request::<TaskCreate>(vec![], vec![], body.as_bytes()).unwrap();
+        assert_eq!((read.name, read.wave_number), (None, Some(3)));
+    }
+}

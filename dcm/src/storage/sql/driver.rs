@@ -1,0 +1,51 @@
+//! What a SQL database must be able to do for [`super::SqlStore`].
+
+use std::future::Future;
+
+use super::value::{Row, Statement};
+use crate::error::Result;
+
+/// A SQL database: it runs named queries, and transactions of the one shape that DCM needs.
+pub(crate) trait Driver: Send + Sync + 'static {
+    /// Whether [`Driver::transact`] must begin with the query `lock_keys`; not where there is one writer only.
+    const NEEDS_LOCKS: bool;
+
+    /// Runs read-only queries on one connection, in order, and answers the rows of each.
+    fn read(&self, statements: Vec<Statement>) -> impl Future<Output = Result<Vec<Vec<Row>>>> + Send;
+
+    /// One transaction: runs `load`, hands the rows of each query to `decide`, runs the statements that it returns,
+    /// commits, and answers what `decide` made and the rows of each of those statements.
+    ///
+    /// Every statement sees what was committed before it ran (READ COMMITTED or stricter). When the future resolves
+    /// to `Ok`, the transaction is durable; when it resolves to an error, it had no effect, except for
+    /// [`CommitUnknown`]. When `decide` returns no statement, nothing is written and no commit is waited for.
+    fn transact<T, F>(
+        &self,
+        load: Vec<Statement>,
+        decide: F,
+    ) -> impl Future<Output = Result<(T, Vec<Vec<Row>>), TransactError>> + Send
+    where
+        T: Send + 'static,
+        F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static;
+
+    /// Asks the database a trivial question.
+    fn ping(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Releases every connection; afterwards every call answers [`crate::ErrorKind::Unavailable`].
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a transaction did not happen.
+#[derive(Debug)]
+pub(crate) enum TransactError {
+    /// It had no effect. The same transaction may succeed when it is tried again (connection lost before COMMIT,
+    /// deadlock, serialisation failure).
+    Retryable(crate::Error),
+    /// It had no effect: a constraint or a value was refused (SQLSTATE classes 22 and 23). One of several commands
+    /// is at fault, the others would have succeeded alone.
+    Refused(crate::Error),
+    /// It had no effect, and trying again would not help.
+    Failed(crate::Error),
+    /// The connection was lost while COMMIT was under way: it may or may not have had an effect.
+    CommitUnknown(crate::Error),
+}

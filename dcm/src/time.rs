@@ -1,0 +1,203 @@
+//! Time as DCM keeps it: UTC, cut to microseconds, read from a clock that tests can drive.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An instant in UTC with microsecond precision.
+///
+/// PostgreSQL keeps microseconds, so every store compares equal. On the wire it is ISO 8601 with exactly three
+/// fraction digits and `Z` (`2026-02-07T10:00:00.123Z`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The instant that lies `micros` microseconds after 1970-01-01T00:00:00Z, clamped to the years that both
+    /// stores and the wire can write (0001 to 9999).
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Self {
+        // 0001-01-01T00:00:00Z and 9999-12-30T22:00:00Z, the range that jiff formats.
+        Self(micros.clamp(-62_135_596_800_000_000, 253_402_207_200_000_000))
+    }
+
+    /// The instant that lies `millis` milliseconds after 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn from_millis(millis: i64) -> Self {
+        Self::from_micros(millis.saturating_mul(1000))
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z, rounded down.
+    #[must_use]
+    pub fn as_millis(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This instant moved forward by `millis` (backward when negative).
+    #[must_use]
+    pub fn plus_millis(self, millis: i64) -> Self {
+        Self::from_micros(self.0.saturating_add(millis.saturating_mul(1000)))
+    }
+
+    /// Milliseconds from `earlier` to this instant; negative when `earlier` is later.
+    #[must_use]
+    pub fn millis_since(self, earlier: Self) -> i64 {
+        (self.0 - earlier.0).div_euclid(1000)
+    }
+
+    /// The start of the UTC hour that holds this instant.
+    #[must_use]
+    pub fn start_of_hour(self) -> Self {
+        const HOUR: i64 = 3_600_000_000;
+        Self(self.0.div_euclid(HOUR) * HOUR)
+    }
+
+    /// Parses `YYYY-MM-DDTHH:MM:SS[.fraction]` followed by `Z` or a numeric offset.
+    ///
+    /// Returns `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        // jiff is more generous than the contract (it takes a space, or no seconds): the shape is checked here.
+        let shaped = bytes.len() >= 20 && bytes.len() <= 64 && bytes[10] == b'T' && bytes[16] == b':';
+        if !shaped {
+            return None;
+        }
+        text.parse::<jiff::Timestamp>().ok().map(Self::from)
+    }
+}
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(value: jiff::Timestamp) -> Self {
+        Self::from_micros(value.as_microsecond())
+    }
+}
+
+impl From<Timestamp> for jiff::Timestamp {
+    fn from(value: Timestamp) -> Self {
+        // `from_micros` clamps to the range in which this cannot fail.
+        Self::from_microsecond(value.0).unwrap_or(Self::UNIX_EPOCH)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::Timestamp::from(*self).to_zoned(TimeZone::UTC);
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            time.year(),
+            time.month(),
+            time.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.millisecond(),
+        )
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("must be a UTC time such as 2026-02-07T10:00:00.123Z"))
+    }
+}
+
+impl schemars::JsonSchema for Timestamp {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "description": "ISO 8601 in UTC with exactly three fraction digits"
+        })
+    }
+}
+
+/// Where DCM gets the time from.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The present instant.
+    fn now(&self) -> Timestamp;
+}
+
+/// The clock of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+    fn now(&self) -> Timestamp {
+        jiff::Timestamp::now().into()
+    }
+}
+
+/// A clock that stands still until it is moved; cheap to clone, all clones show the same time.
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    #[must_use]
+    pub fn new(start: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(start.as_micros())))
+    }
+
+    /// Moves the clock forward by `millis`.
+    pub fn advance_millis(&self, millis: i64) {
+        self.0.fetch_add(millis.saturating_mul(1000), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_fraction_digits_always() {
+        assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_micros(1_123_456).to_string(), "1970-01-01T00:00:01.123Z");
+        assert_eq!(Timestamp::from_micros(i64::MIN).to_string(), "0001-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn parses_the_contract_form_and_nothing_looser() {
+        let parsed = Timestamp::parse("2026-02-07T10:00:00.123456Z").unwrap();
+        assert_eq!(parsed.to_string(), "2026-02-07T10:00:00.123Z");
+        assert_eq!(parsed.as_micros() % 1000, 456);
+        for bad in ["", "2026-02-07", "2026-02-07 10:00:00Z", "2026-02-07T10:00Z", "yesterday", "2026-13-07T10:00:00Z"]
+        {
+            assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
+    }
+}
