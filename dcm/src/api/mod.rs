@@ -175,7 +175,9 @@ macro_rules! define_api {
     };
 }
 
-table::for_each_operation!(define_api);
+pub(crate) use table::for_each_operation;
+
+for_each_operation!(define_api);
 
 /// An answer without a body (204).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,0 +1,157 @@
+//! The jobs that keep a store small and true: expired mail, idle sessions, stuck subtasks, retention.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::config::EngineConfig;
+use super::rules::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};
+use super::writer::Writer;
+use crate::api::system::LastCleanup;
+use crate::error::Result;
+use crate::id::EventId;
+use crate::storage::{AgeLimits, Storage};
+use crate::time::{Clock, Timestamp};
+
+/// Rows of a kind that one commit cleans: short enough not to hold up others.
+const LIMIT: u32 = 500;
+/// Commits of a kind in one run; what is left waits for the next.
+const ROUNDS: usize = 200;
+/// Outcomes are kept for a repeated call so long (DESIGN 3.5).
+const OUTCOMES_MS: i64 = 86_400_000;
+/// The lease of the cleaning jobs: one node of a cluster has it at a time.
+const LEASE: &str = "maintenance";
+
+/// The cleaning jobs and what they last did.
+#[derive(Debug)]
+pub(super) struct Maintenance {
+    holder: String,
+    last: Mutex<Option<LastCleanup>>,
+}
+
+impl Maintenance {
+    /// Jobs of the node called `node`.
+    pub(super) fn new(node: EventId) -> Self {
+        Self { holder: node.to_string(), last: Mutex::new(None) }
+    }
+
+    /// What the last run on this node did.
+    pub(super) fn last(&self) -> Option<LastCleanup> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Cleans at once and then at every interval, until `stopped`.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        store: Arc<dyn Storage>,
+        writer: Writer,
+        clock: Arc<dyn Clock>,
+        config: EngineConfig,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let mut interval = tokio::time::interval(Duration::from_millis(config.cleanup_interval_ms.max(10)));
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = interval.tick() => {}
+                _ = stopped.changed() => return,
+            }
+            tokio::select! {
+                outcome = self.clean(&*store, &writer, &*clock, &config) => {
+                    if let Err(error) = outcome {
+                        tracing::warn!(?error, "cleaning failed, it is tried again at the next interval");
+                    }
+                }
+                _ = stopped.changed() => return,
+            }
+        }
+    }
+
+    async fn clean(
+        &self,
+        store: &dyn Storage,
+        writer: &Writer,
+        clock: &dyn Clock,
+        config: &EngineConfig,
+    ) -> Result<()> {
+        let began = clock.now();
+        // Twice the interval: a node that dies is replaced at the next but one run.
+        let lease_ms = i64::try_from(config.cleanup_interval_ms).unwrap_or(i64::MAX / 4).saturating_mul(2).max(10_000);
+        if !store.lease(LEASE, &self.holder, began, began.plus_millis(lease_ms)).await? {
+            return Ok(());
+        }
+        let before = |age_ms: i64| began.plus_millis(-age_ms);
+        let mut done = LastCleanup {
+            deleted_messages: 0,
+            deleted_at: began,
+            duration_ms: 0,
+            closed_sessions: 0,
+            failed_subtasks: 0,
+            deleted_actions: 0,
+            deleted_events: 0,
+            deleted_idempotency_keys: 0,
+        };
+        for _ in 0..ROUNDS {
+            let command = ExpireMessages { before: began, limit: LIMIT };
+            let expired = writer.commit(command, None).await?;
+            done.deleted_messages += i64::try_from(expired).unwrap_or(0);
+            if expired < LIMIT as usize {
+                break;
+            }
+        }
+        for _ in 0..ROUNDS {
+            let command = FailStuckSubtasks { before: before(config.subtask_stuck_ms), limit: LIMIT };
+            let failed = writer.commit(command, None).await?;
+            done.failed_subtasks += i64::try_from(failed).unwrap_or(0);
+            if failed < LIMIT as usize {
+                break;
+            }
+        }
+        for _ in 0..ROUNDS {
+            let command = CloseIdleSessions {
+                began_before: before(config.session_min_age_ms),
+                seen_before: before(config.session_idle_ms),
+                limit: LIMIT,
+            };
+            let closed = writer.commit(command, None).await?;
+            done.closed_sessions += i64::try_from(closed).unwrap_or(0);
+            if closed < LIMIT as usize {
+                break;
+            }
+        }
+        self.retain(store, config, began, &mut done).await?;
+        let ended = clock.now();
+        done.deleted_at = ended;
+        done.duration_ms = ended.millis_since(began);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        Ok(())
+    }
+
+    async fn retain(
+        &self,
+        store: &dyn Storage,
+        config: &EngineConfig,
+        now: Timestamp,
+        done: &mut LastCleanup,
+    ) -> Result<()> {
+        let limits = AgeLimits {
+            events_before: now.plus_millis(-config.event_retention_ms),
+            event_rows: config.event_retention_rows,
+            actions_before: now.plus_millis(-config.action_retention_ms),
+            action_rows: config.action_retention_rows,
+            outcomes_before: now.plus_millis(-OUTCOMES_MS),
+            batch: LIMIT,
+        };
+        for _ in 0..ROUNDS {
+            let went = store.retain(limits.clone()).await?;
+            done.deleted_events += went.events;
+            done.deleted_actions += went.actions;
+            done.deleted_idempotency_keys += went.outcomes;
+            if went.events.max(went.actions).max(went.outcomes) < i64::from(LIMIT) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

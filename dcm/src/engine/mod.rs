@@ -1,0 +1,243 @@
+//! The engine: the plain async Rust API of DCM, over any store.
+
+mod config;
+mod health;
+mod maintenance;
+mod reading;
+pub(crate) mod rules;
+mod tokens;
+mod tools;
+mod writer;
+mod writing;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use config::EngineConfig;
+
+use crate::api::{
+    Execute, NoContent, Operation, actions, blocking, context, hierarchy, ingest, messages, projects, requests,
+    routing, sessions, subscriptions, subtasks, system, tasks,
+};
+use crate::error::{Error, Result};
+use crate::id::IdSource;
+use crate::storage::{Command, IdempotencyKey, Storage};
+use crate::time::{Clock, SystemClock};
+use health::HealthCheck;
+use maintenance::Maintenance;
+use tokens::TokenSecrets;
+use tools::ToolsCache;
+use writer::Writer;
+
+/// DCM in process: every operation as a method, over an embedded store, PostgreSQL or a store of your own.
+///
+/// A handle is cheap to clone; all clones share one store. Call [`Dcm::close`] at the end to have the background tasks
+/// finish in order; dropping the last handle stops them too.
+#[derive(Debug, Clone)]
+pub struct Dcm {
+    shared: Arc<Shared>,
+    key: Option<IdempotencyKey>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Storage>,
+    writer: Mutex<Option<Writer>>,
+    clock: Arc<dyn Clock>,
+    ids: IdSource,
+    config: EngineConfig,
+    health: HealthCheck,
+    maintenance: Arc<Maintenance>,
+    tools: ToolsCache,
+    secrets: TokenSecrets,
+    tasks: Mutex<Option<JoinSet<()>>>,
+    writer_task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    stop: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for dyn Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Storage")
+    }
+}
+
+/// How long [`Dcm::close`] waits for what is under way.
+const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
+
+impl Dcm {
+    /// Opens the embedded store at `path`, creating it when there is none. One process at a time may have it open.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it open, or the file cannot be used.
+    #[cfg(feature = "sqlite")]
+    pub async fn open_sqlite(path: &Path, config: EngineConfig) -> Result<Self> {
+        let driver = crate::storage::sql::SqliteDriver::open(path, config.max_connections.clamp(1, 4)).await?;
+        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config).await
+    }
+
+    /// An embedded store that lives in memory and ends with the process.
+    ///
+    /// # Errors
+    ///
+    /// When the machine has no memory left.
+    #[cfg(feature = "sqlite")]
+    pub async fn open_in_memory(config: EngineConfig) -> Result<Self> {
+        let driver = crate::storage::sql::SqliteDriver::open_in_memory().await?;
+        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config).await
+    }
+
+    /// Connects to the PostgreSQL database at `url` (`postgres://user:password@host/name`), creating or adopting the
+    /// tables.
+    ///
+    /// # Errors
+    ///
+    /// When the URL cannot be read, the server does not answer or is older than version 14.
+    #[cfg(feature = "postgres")]
+    pub async fn connect_postgres(url: &str, config: EngineConfig) -> Result<Self> {
+        use crate::storage::sql::{PostgresDriver, PostgresOptions};
+        let options = PostgresOptions { max_connections: config.max_connections, ..PostgresOptions::default() };
+        let driver = PostgresDriver::connect(PostgresDriver::parse_url(url)?, options).await?;
+        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config).await
+    }
+
+    /// Runs on a store of your own, with the machine's clock.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be used.
+    pub async fn with_store(store: Arc<dyn Storage>, config: EngineConfig) -> Result<Self> {
+        Self::with_store_and_clock(store, Arc::new(SystemClock), config).await
+    }
+
+    /// Runs on a store and a clock of your own.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be used.
+    pub async fn with_store_and_clock(
+        store: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        config: EngineConfig,
+    ) -> Result<Self> {
+        let ids = IdSource::new(Arc::clone(&clock));
+        let secrets = TokenSecrets::load(&*store, &config.token_secrets).await?;
+        let (writer, writer_task) = Writer::start(Arc::clone(&store), Arc::clone(&clock), ids.clone());
+        let (stop, stopped) = watch::channel(false);
+        let maintenance = Arc::new(Maintenance::new(ids.next()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&maintenance).run(
+            Arc::clone(&store),
+            writer.clone(),
+            Arc::clone(&clock),
+            config.clone(),
+            stopped,
+        ));
+        let shared = Shared {
+            health: HealthCheck::new(Arc::clone(&store)),
+            tools: ToolsCache::new(config.home_dir.clone()),
+            store,
+            writer: Mutex::new(Some(writer)),
+            clock,
+            ids,
+            config,
+            maintenance,
+            secrets,
+            tasks: Mutex::new(Some(tasks)),
+            writer_task: Mutex::new(Some(writer_task)),
+            stop,
+        };
+        Ok(Self { shared: Arc::new(shared), key: None })
+    }
+
+    /// How this engine was configured.
+    #[must_use]
+    pub fn config(&self) -> &EngineConfig {
+        &self.shared.config
+    }
+
+    /// A handle whose writes are remembered under `key` for 24 hours: repeating one answers the same and changes
+    /// nothing. Use it for one operation.
+    #[must_use]
+    pub fn with_idempotency_key(&self, key: IdempotencyKey) -> Self {
+        Self { shared: Arc::clone(&self.shared), key: Some(key) }
+    }
+
+    /// Stops the background tasks, commits what waits, and releases the store; takes a few seconds at most.
+    pub async fn close(&self) {
+        let _ = self.shared.stop.send(true);
+        let tasks = self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer_task = self.shared.writer_task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(writer);
+        let ended = tokio::time::timeout(CLOSE_TIMEOUT, async {
+            if let Some(mut tasks) = tasks {
+                while tasks.join_next().await.is_some() {}
+            }
+            if let Some(task) = writer_task {
+                let _ = task.await;
+            }
+        });
+        if ended.await.is_err() {
+            tracing::warn!("background tasks did not end in time");
+        }
+        self.shared.store.close().await;
+    }
+
+    fn writer(&self) -> Result<Writer> {
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        writer.ok_or_else(|| Error::unavailable("the engine is closed"))
+    }
+
+    async fn commit<C: Command>(&self, command: C) -> Result<C::Outcome> {
+        self.writer()?.commit(command, self.key.clone()).await
+    }
+
+    /// Commits something that is not the caller's operation itself, so its idempotency key does not apply.
+    async fn commit_aside<C: Command>(&self, command: C) -> Result<C::Outcome> {
+        self.writer()?.commit(command, None).await
+    }
+
+    fn store(&self) -> &dyn Storage {
+        &*self.shared.store
+    }
+
+    fn now(&self) -> crate::Timestamp {
+        self.shared.clock.now()
+    }
+}
+
+/// How the engine carries out one operation, after its bounds were checked.
+trait Run<O: Operation> {
+    fn run(&self, operation: O) -> impl Future<Output = Result<O::Output>> + Send;
+}
+
+macro_rules! define_methods {
+    ($(#[doc = $doc:literal] $method:ident $path:literal $id:ident($operation:ty) -> $output:ty = $success:literal, $tag:literal, $style:ident, $access:ident;)+) => {
+        /// Every operation of the table.
+        impl Dcm {$(
+            #[doc = $doc]
+            ///
+            /// # Errors
+            ///
+            /// [`crate::ErrorKind::Invalid`] when a field breaks its bounds, and what the operation itself may come to.
+            pub async fn $id(&self, operation: $operation) -> Result<$output> {
+                operation.validate()?;
+                self.run(operation).await
+            }
+        )+}
+
+        $(
+            impl Execute<$operation> for Dcm {
+                fn execute(&self, operation: $operation) -> impl Future<Output = Result<$output>> + Send {
+                    self.$id(operation)
+                }
+            }
+        )+
+    };
+}
+
+crate::api::for_each_operation!(define_methods);

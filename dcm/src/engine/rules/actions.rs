@@ -1,0 +1,138 @@
+use serde_json::json;
+
+use super::projects::{canonical_path, ensure_project};
+use super::sessions::{ensure_session, touch_session};
+use super::unknown_parent;
+use crate::api::NoContent;
+use crate::api::actions::{
+    ActionDelete, ActionDeleteBySession, ActionRecord, ActionRecorded, ActionsDeleted, RecordedAction,
+};
+use crate::error::{Error, Result};
+use crate::json::JsonObject;
+use crate::model::Action;
+use crate::routing::{extract_keywords, lesson};
+use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
+
+/// Inserts an action, lets the scorer learn from it, counts it in its session and announces it. Answers how many words
+/// the scorer learned from.
+pub(super) fn record_action(state: &mut State, action: Action) -> usize {
+    let succeeded = action.succeeded();
+    let keywords = action.input.as_deref().map(extract_keywords).unwrap_or_default();
+    let change = lesson(action.tool_type, succeeded);
+    for keyword in &keywords {
+        state.learn(keyword, &action.tool_name, &change);
+    }
+    if let Some(session) = action.session_id.as_deref() {
+        touch_session(state, session, action.created_at, Some(succeeded));
+    }
+    let data = json!({
+        "id": action.id,
+        "tool_name": action.tool_name,
+        "tool_type": action.tool_type,
+        "exit_code": action.exit_code,
+        "session_id": action.session_id,
+        "subtask_id": action.subtask_id,
+    });
+    let owner = action.subtask_id.and_then(|id| state.subtasks.get(&id));
+    let channels: Vec<String> = owner
+        .map(|subtask| agent_channels(subtask.agent_id.as_deref(), subtask.agent_type.as_deref()).collect())
+        .unwrap_or_default();
+    let channels = channels.into_iter().chain(session_channel(action.session_id.as_deref()));
+    state.emit("action.created", channels, data.clone(), data);
+    state.insert_action(action);
+    keywords.len()
+}
+
+impl ActionRecord {
+    fn session(&self) -> Option<&str> {
+        self.session_id.as_deref().filter(|id| !id.is_empty())
+    }
+
+    fn path(&self) -> Option<&str> {
+        self.project_path.as_deref().filter(|path| !path.is_empty()).map(canonical_path)
+    }
+}
+
+impl Command for ActionRecord {
+    type Outcome = ActionRecorded;
+
+    fn footprint(&self, footprint: &mut Footprint) {
+        footprint.subtasks.extend(self.subtask_id);
+        footprint.sessions.extend(self.session().map(str::to_owned));
+        footprint.project_paths.extend(self.path().map(str::to_owned));
+    }
+
+    fn decide(&self, state: &mut State) -> Result<ActionRecorded> {
+        if let Some(id) = self.subtask_id
+            && state.subtasks.get(&id).is_none()
+        {
+            return Err(unknown_parent("Subtask", id));
+        }
+        let project = self.path().map(|path| ensure_project(state, path).id);
+        let now = state.now;
+        if let Some(session) = self.session() {
+            ensure_session(state, session, project, now);
+        }
+        let mut metadata = serde_json::Map::new();
+        if let Some(path) = self.path() {
+            metadata.insert("project_path".to_owned(), path.into());
+        }
+        let action = Action {
+            id: state.ids.next(),
+            subtask_id: self.subtask_id,
+            session_id: self.session().map(str::to_owned),
+            tool_use_id: None,
+            tool_name: self.tool_name.clone(),
+            tool_type: self.tool_type,
+            input: self.input.clone().filter(|text| !text.is_empty()),
+            output: self.output.clone().filter(|text| !text.is_empty()),
+            file_paths: self.file_paths.clone().unwrap_or_default(),
+            exit_code: self.exit_code.unwrap_or(0),
+            duration_ms: self.duration_ms,
+            created_at: now,
+            metadata: JsonObject::from_map(&metadata),
+        };
+        let recorded = RecordedAction {
+            id: action.id,
+            tool_name: action.tool_name.clone(),
+            tool_type: action.tool_type,
+            exit_code: action.exit_code,
+            duration_ms: action.duration_ms,
+            created_at: action.created_at,
+            keywords_extracted: 0,
+        };
+        let keywords_extracted = record_action(state, action);
+        Ok(ActionRecorded { success: true, action: RecordedAction { keywords_extracted, ..recorded } })
+    }
+}
+
+impl Command for ActionDelete {
+    type Outcome = NoContent;
+
+    fn footprint(&self, footprint: &mut Footprint) {
+        footprint.actions.insert(self.id);
+    }
+
+    fn decide(&self, state: &mut State) -> Result<NoContent> {
+        let action = state.remove_action(self.id).ok_or_else(|| Error::not_found("Action"))?;
+        let data = json!({"id": action.id, "session_id": action.session_id});
+        state.emit("action.deleted", session_channel(action.session_id.as_deref()), data.clone(), data);
+        Ok(NoContent)
+    }
+}
+
+impl Command for ActionDeleteBySession {
+    type Outcome = ActionsDeleted;
+
+    fn footprint(&self, footprint: &mut Footprint) {
+        footprint.action_sessions.insert(self.session_id.clone());
+        footprint.sessions.insert(self.session_id.clone());
+    }
+
+    fn decide(&self, state: &mut State) -> Result<ActionsDeleted> {
+        let deleted_count = state.remove_actions_of(&self.session_id);
+        let data = json!({"session_id": self.session_id, "deleted_count": deleted_count});
+        state.emit("actions.bulk_deleted", session_channel(Some(&self.session_id)), data.clone(), data);
+        Ok(ActionsDeleted { success: true, deleted_count, session_id: self.session_id.clone() })
+    }
+}

@@ -1,0 +1,57 @@
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::error::Result;
+use crate::json::JsonObject;
+use crate::storage::{Command, Footprint, State};
+use crate::time::Timestamp;
+
+/// Notes in every request of a session that its context was compacted (CONTRACT E.5).
+#[derive(Debug)]
+pub(crate) struct MarkCompacted {
+    pub(crate) session_id: String,
+    pub(crate) agent_id: String,
+    pub(crate) summary: Option<String>,
+}
+
+/// Whether there was anything to mark.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CompactionMarked {
+    pub(crate) known: bool,
+    pub(crate) at: Timestamp,
+}
+
+/// Writes the marks that `GET /api/compact/status` reads.
+pub(super) fn mark_requests(
+    state: &mut State,
+    session: &str,
+    at: Timestamp,
+    summary: Option<&str>,
+    agent: Option<&str>,
+) -> bool {
+    let marks = JsonObject::from_value(
+        json!({"compacted_at": at, "compact_summary": summary, "compact_agent": agent}),
+    );
+    let requests = state.requests_of(session);
+    for id in &requests {
+        if let Some(mut request) = state.requests.get(id).cloned() {
+            request.metadata = request.metadata.merged_with(&marks);
+            state.put_request(request);
+        }
+    }
+    !requests.is_empty()
+}
+
+impl Command for MarkCompacted {
+    type Outcome = CompactionMarked;
+
+    fn footprint(&self, footprint: &mut Footprint) {
+        footprint.session_requests.insert(self.session_id.clone());
+    }
+
+    fn decide(&self, state: &mut State) -> Result<CompactionMarked> {
+        let at = state.now;
+        let known = mark_requests(state, &self.session_id, at, self.summary.as_deref(), Some(&self.agent_id));
+        Ok(CompactionMarked { known, at })
+    }
+}

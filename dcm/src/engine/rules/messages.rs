@@ -1,0 +1,128 @@
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::unknown_parent;
+use crate::api::messages::{MessageSend, MessageSent, SentMessage};
+use crate::error::Result;
+use crate::id::MessageId;
+use crate::model::Message;
+use crate::storage::{Command, Footprint, State, agent_channels};
+use crate::time::Timestamp;
+
+/// [`MessageSend`] with the lifetime that applies when the caller gives none.
+#[derive(Debug)]
+pub(crate) struct SendMessage {
+    pub(crate) operation: MessageSend,
+    pub(crate) default_ttl_ms: i64,
+}
+
+fn topic_channel(topic: Option<&str>) -> Option<String> {
+    topic.map(|topic| format!("topics/{topic}"))
+}
+
+/// The channels of a message besides `global`.
+pub(super) fn message_channels(message: &Message) -> impl Iterator<Item = String> {
+    agent_channels(message.to_agent.as_deref(), None).chain(topic_channel(message.topic.as_deref()))
+}
+
+impl Command for SendMessage {
+    type Outcome = MessageSent;
+
+    fn footprint(&self, footprint: &mut Footprint) {
+        footprint.projects.extend(self.operation.project_id);
+        footprint.agents.extend(self.operation.to_agent.clone());
+    }
+
+    fn decide(&self, state: &mut State) -> Result<MessageSent> {
+        let operation = &self.operation;
+        if let Some(id) = operation.project_id
+            && state.projects.get(&id).is_none()
+        {
+            return Err(unknown_parent("Project", id));
+        }
+        let lifetime = operation.ttl_seconds.map_or(self.default_ttl_ms, |seconds| i64::from(seconds) * 1000);
+        let message = Message {
+            id: state.ids.next(),
+            project_id: operation.project_id,
+            from_agent: Some(operation.from_agent.clone()),
+            to_agent: operation.to_agent.clone(),
+            topic: Some(operation.topic.as_str().to_owned()),
+            content: operation.content.0.clone(),
+            priority: operation.priority.unwrap_or(0),
+            created_at: state.now,
+            expires_at: Some(state.now.plus_millis(lifetime)),
+        };
+        let summary = json!({
+            "id": message.id,
+            "from": message.from_agent,
+            "to": message.to_agent,
+            "topic": message.topic,
+        });
+        let mut data = summary.clone();
+        data["priority"] = json!(message.priority);
+        state.emit("message.new", message_channels(&message), data, summary);
+        let known_recipient = message.to_agent.as_ref().map(|agent| state.known_agents.contains(agent));
+        let sent = SentMessage {
+            id: message.id,
+            from_agent: operation.from_agent.clone(),
+            to_agent: message.to_agent.clone(),
+            topic: operation.topic.as_str().to_owned(),
+            priority: message.priority,
+            created_at: message.created_at,
+            expires_at: message.expires_at,
+            is_broadcast: message.is_broadcast(),
+            known_recipient,
+        };
+        state.known_agents.insert(operation.from_agent.clone());
+        state.messages.put(message.id, message);
+        Ok(MessageSent { success: true, message: sent })
+    }
+}
+
+/// Marks messages as read by an agent; those that were marked before are left alone.
+#[derive(Debug)]
+pub(crate) struct MarkRead {
+    pub(crate) agent_id: String,
+    pub(crate) messages: Vec<MessageId>,
+}
+
+/// Which of the messages were not marked before.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Marked {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// Which.
+    pub(crate) messages: Vec<MessageId>,
+}
+
+impl Command for MarkRead {
+    type Outcome = Marked;
+
+    fn footprint(&self, footprint: &mut Footprint) {
+        footprint.messages.extend(self.messages.iter().copied());
+        footprint.message_reads.extend(self.messages.iter().map(|id| (*id, self.agent_id.clone())));
+    }
+
+    fn decide(&self, state: &mut State) -> Result<Marked> {
+        let now = state.now;
+        let mut marked = Vec::new();
+        for id in &self.messages {
+            let mark = (*id, self.agent_id.clone());
+            // A message may have expired, or another reader of the same name may have come first.
+            let Some(message) = state.messages.get(id).cloned() else { continue };
+            if state.message_reads.get(&mark).is_some() {
+                continue;
+            }
+            state.message_reads.put(mark, now);
+            let data = json!({"id": id, "agent_id": self.agent_id, "from": message.from_agent, "read_at": now});
+            let summary = json!({"id": id, "agent_id": self.agent_id});
+            // The reader and the writer both hear of it.
+            let channels = agent_channels(Some(&self.agent_id), None)
+                .chain(agent_channels(message.from_agent.as_deref(), None))
+                .chain(topic_channel(message.topic.as_deref()));
+            state.emit("message.read", channels, data, summary);
+            marked.push(*id);
+        }
+        Ok(Marked { at: now, messages: marked })
+    }
+}

@@ -1,0 +1,58 @@
+//! From a tool's input to the words that the scorer learns from.
+
+/// The most words that one action teaches.
+pub const MAX_KEYWORDS: usize = 10;
+
+/// Function words of English, and words that every JSON input of a tool holds.
+const STOP_WORDS: [&str; 81] = [
+    "the", "and", "for", "with", "from", "into", "onto", "over", "under", "about", "after", "before", "between",
+    "through", "during", "without", "within", "against", "this", "that", "these", "those", "its", "his", "her",
+    "their", "our", "your", "you", "they", "them", "are", "was", "were", "been", "being", "have", "has", "had", "does",
+    "did", "doing", "will", "would", "shall", "should", "can", "could", "may", "might", "must", "but", "not", "nor",
+    "yet", "all", "any", "each", "every", "both", "few", "more", "most", "other", "some", "such", "only", "own",
+    "same", "than", "too", "very", "just", "file", "path", "true", "false", "null", "undefined", "error", "ok",
+];
+
+/// The words of `input`, the most frequent first, at most [`MAX_KEYWORDS`].
+///
+/// Lower case; everything but ASCII letters, digits, `-` and `_` separates; 3 to 29 characters; no stop words; words
+/// that are equally frequent keep the order of their first appearance (CONTRACT D).
+#[must_use]
+pub fn extract_keywords(input: &str) -> Vec<String> {
+    let lower = input.to_lowercase();
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    let mut places = std::collections::HashMap::<&str, usize>::new();
+    let separates = |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
+    for word in lower.split(separates) {
+        if !(3..=29).contains(&word.len()) || STOP_WORDS.contains(&word) {
+            continue;
+        }
+        let place = *places.entry(word).or_insert_with(|| {
+            counts.push((word, 0));
+            counts.len() - 1
+        });
+        counts[place].1 += 1;
+    }
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts.into_iter().take(MAX_KEYWORDS).map(|(word, _)| word.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frequent_words_first_then_first_seen() {
+        let words = extract_keywords(r#"{"command":"cargo test --workspace && cargo fmt","description":"Run the tests"}"#);
+        assert_eq!(words, ["cargo", "command", "test", "--workspace", "fmt", "description", "run", "tests"]);
+    }
+
+    #[test]
+    fn lengths_stop_words_and_the_cap() {
+        assert_eq!(extract_keywords("the file path of an ok a bc"), Vec::<String>::new());
+        assert_eq!(extract_keywords(&"x".repeat(30)), Vec::<String>::new());
+        assert_eq!(extract_keywords(&"x".repeat(29)).len(), 1);
+        let many: String = (0..40).map(|n| format!("word{n} ")).collect();
+        assert_eq!(extract_keywords(&many).len(), MAX_KEYWORDS);
+    }
+}

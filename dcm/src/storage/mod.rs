@@ -1,0 +1,58 @@
+//! What DCM asks of a store: reads, and one atomic commit.
+//!
+//! A write is a [`Batch`] of [`Command`]s. The store loads what the batch's [`Footprint`] names into a [`State`], lets
+//! [`Batch::decide`] run the (pure) rules, writes the [`Changes`] in one transaction and answers the outcomes. So the
+//! rules exist once, whatever the store.
+
+mod command;
+mod reads;
+#[cfg(feature = "sql")]
+pub(crate) mod sql;
+mod state;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
+pub use reads::{
+    ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows, Page, ReadStore,
+    RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
+};
+pub(crate) use state::{agent_channels, reopens, session_channel};
+pub use state::{Changes, Footprint, FoundByAge, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally};
+
+use crate::error::Result;
+
+/// A future that can be kept in a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The writing half of a store.
+pub trait CommitStore: Send + Sync {
+    /// Commits a batch: serialisable with every other commit that shares a row of its footprint, durable before it
+    /// answers, events included. The error is that of the batch as a whole (the store is away); the outcome of each
+    /// command is inside.
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Result<AnyOutcome>>>>;
+
+    /// Removes at most `limits.batch` rows beyond each of the retention limits, and kept outcomes past their time.
+    fn retain(&self, limits: AgeLimits) -> BoxFuture<'_, Result<RetentionReport>>;
+
+    /// Takes or renews the lease called `name` for `holder` until `expires_at`; false when somebody else holds it at `now`.
+    fn lease<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+        now: crate::Timestamp,
+        expires_at: crate::Timestamp,
+    ) -> BoxFuture<'a, Result<bool>>;
+
+    /// The setting called `name`; `value` when there is none yet, which is stored then.
+    fn setting<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<String>>;
+
+    /// Releases every connection.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Everything that DCM asks of a store.
+pub trait Storage: ReadStore + CommitStore + 'static {}
+
+impl<T: ReadStore + CommitStore + 'static> Storage for T {}

@@ -1,0 +1,283 @@
+//! The reading half of a store.
+
+use super::BoxFuture;
+use crate::api::actions::{ActionSummary, HourCount};
+use crate::api::context::{ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask};
+use crate::api::hierarchy::{ActiveAgent, SubtaskNode};
+use crate::api::routing::{RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount};
+use crate::api::sessions::{SessionOverview, SessionsOfProject};
+use crate::api::system::MessageCounts;
+use crate::error::Result;
+use crate::id::{ProjectId, RequestId, SubtaskId, TaskId};
+use crate::model::{
+    Blocking, KeywordScore, Message, Project, ProjectStats, Request, Session, Subscription, Subtask, Task,
+};
+use crate::time::Timestamp;
+
+/// A slice of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// How many at most.
+    pub limit: u32,
+    /// How many to skip.
+    pub offset: u32,
+}
+
+/// Which requests; what is absent does not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestFilter {
+    /// Of this project.
+    pub project_id: Option<ProjectId>,
+    /// Of this session.
+    pub session_id: Option<String>,
+    /// That stand so.
+    pub status: Option<String>,
+}
+
+/// Which subtasks; what is absent does not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubtaskFilter {
+    /// Of this task; then in the order of creation, else newest first.
+    pub task_id: Option<TaskId>,
+    /// That stand so.
+    pub status: Option<String>,
+    /// Of this kind of agent.
+    pub agent_type: Option<String>,
+    /// Of this agent.
+    pub agent_id: Option<String>,
+}
+
+/// Which actions; what is absent does not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActionFilter {
+    /// Of this kind of tool.
+    pub tool_type: Option<String>,
+    /// Of this tool.
+    pub tool_name: Option<String>,
+    /// Of this session.
+    pub session_id: Option<String>,
+    /// Of this subtask.
+    pub subtask_id: Option<SubtaskId>,
+}
+
+/// Which sessions; what is absent does not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActiveFilter {
+    /// Of this project.
+    pub project_id: Option<ProjectId>,
+    /// Only those that have not ended.
+    pub active_only: bool,
+}
+
+/// Which messages an agent sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxQuery {
+    /// Whose mail; absent for a monitor that sees everybody's.
+    pub agent_id: Option<String>,
+    /// The reader, whose reading marks count.
+    pub reader: String,
+    /// Written later than this.
+    pub since: Option<Timestamp>,
+    /// About this.
+    pub topic: Option<String>,
+    /// Whether messages to everybody count.
+    pub include_broadcasts: bool,
+    /// How many at most.
+    pub limit: u32,
+    /// Messages that have not expired at this instant.
+    pub now: Timestamp,
+}
+
+/// An agent's mail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InboxRows {
+    /// The messages, by priority (highest first), then oldest first; with whether the reader has read each.
+    pub messages: Vec<(Message, bool)>,
+    /// How many unread messages there are for the agent, whatever topic and age.
+    pub unread: i64,
+}
+
+/// A project's tree, flat.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HierarchyRows {
+    /// The project.
+    pub project: Project,
+    /// It in numbers.
+    pub stats: Option<ProjectStats>,
+    /// Its requests, newest first.
+    pub requests: Vec<Request>,
+    /// Their tasks, by wave, then by creation.
+    pub tasks: Vec<Task>,
+    /// Their subtasks, by creation.
+    pub subtasks: Vec<SubtaskNode>,
+}
+
+/// The scorer in numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoutingRows {
+    /// Over everything, not rounded.
+    pub totals: RoutingTotals,
+    /// At most ten.
+    pub top_by_score: Vec<ToolByScore>,
+    /// At most ten.
+    pub top_by_usage: Vec<ToolByUsage>,
+    /// All kinds.
+    pub type_distribution: Vec<ToolTypeCount>,
+}
+
+/// Whose context is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContextQuery {
+    /// The agent.
+    pub agent_id: String,
+    /// The session it is scoped to.
+    pub session_id: String,
+    /// The project, if the caller names one.
+    pub project_id: Option<ProjectId>,
+    /// Whether unread messages are wanted.
+    pub messages: bool,
+    /// Whether blockings are wanted.
+    pub blocking: bool,
+    /// How many recent actions are wanted.
+    pub history_limit: u32,
+    /// Messages that have not expired at this instant.
+    pub now: Timestamp,
+}
+
+/// What a brief is compiled from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ContextRows {
+    /// Open subtasks of the session whose agent id or type is the agent, by urgency; at most 20.
+    pub tasks: Vec<ContextTask>,
+    /// Unread messages to the agent, the most urgent first; at most 20.
+    pub messages: Vec<ContextMessage>,
+    /// Who blocks the agent.
+    pub blockings: Vec<ContextBlocking>,
+    /// The newest actions of the agent in the session.
+    pub history: Vec<ContextAction>,
+    /// The newest request of the session.
+    pub session: Option<ContextSession>,
+    /// The project of the session.
+    pub project: Option<ContextProject>,
+}
+
+/// What may be kept, by age and by number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgeLimits {
+    /// Events recorded before this go.
+    pub events_before: Timestamp,
+    /// At most so many events are kept.
+    pub event_rows: Option<i64>,
+    /// Actions recorded before this go.
+    pub actions_before: Timestamp,
+    /// At most so many actions are kept.
+    pub action_rows: Option<i64>,
+    /// Kept outcomes from before this go.
+    pub outcomes_before: Timestamp,
+    /// How many rows of each kind at most in one call.
+    pub batch: u32,
+}
+
+/// How many rows went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RetentionReport {
+    /// Events.
+    pub events: i64,
+    /// Actions.
+    pub actions: i64,
+    /// Kept outcomes.
+    pub outcomes: i64,
+}
+
+/// Projects, requests, tasks, subtasks, actions, sessions, messages and the rest, as they were last committed.
+///
+/// A lookup of something that does not exist answers `None`; what that means is decided one layer up.
+pub trait ReadStore: Send + Sync {
+    /// Asks the store a trivial question.
+    fn ping(&self) -> BoxFuture<'_, Result<()>>;
+    /// How many projects, requests, actions and messages there are.
+    fn counts(&self) -> BoxFuture<'_, Result<[i64; 4]>>;
+    /// Messages by state at `now`.
+    fn message_counts(&self, now: Timestamp) -> BoxFuture<'_, Result<MessageCounts>>;
+
+    /// One project.
+    fn project(&self, id: ProjectId) -> BoxFuture<'_, Result<Option<Project>>>;
+    /// The project at `path`.
+    fn project_at(&self, path: String) -> BoxFuture<'_, Result<Option<Project>>>;
+    /// Projects, the latest touched first, and how many there are.
+    fn project_page(&self, page: Page) -> BoxFuture<'_, Result<(Vec<Project>, i64)>>;
+    /// One project in numbers.
+    fn project_stats(&self, id: ProjectId) -> BoxFuture<'_, Result<Option<ProjectStats>>>;
+    /// A project's tree.
+    fn hierarchy(&self, id: ProjectId) -> BoxFuture<'_, Result<Option<HierarchyRows>>>;
+    /// Subtasks that are running, paused or blocked, the latest started first, those that never started before all.
+    fn active_agents(&self) -> BoxFuture<'_, Result<Vec<ActiveAgent>>>;
+
+    /// One request.
+    fn request(&self, id: RequestId) -> BoxFuture<'_, Result<Option<Request>>>;
+    /// Requests, newest first.
+    fn request_page(&self, filter: RequestFilter, page: Page) -> BoxFuture<'_, Result<Vec<Request>>>;
+
+    /// One task.
+    fn task(&self, id: TaskId) -> BoxFuture<'_, Result<Option<Task>>>;
+    /// Tasks; by wave when `request` is given, else newest first.
+    fn task_page(
+        &self,
+        request: Option<RequestId>,
+        status: Option<String>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Vec<Task>>>;
+
+    /// One subtask.
+    fn subtask(&self, id: SubtaskId) -> BoxFuture<'_, Result<Option<Subtask>>>;
+    /// Subtasks.
+    fn subtask_page(&self, filter: SubtaskFilter, page: Page) -> BoxFuture<'_, Result<Vec<Subtask>>>;
+
+    /// Actions of a subtask, oldest first.
+    fn actions_of_subtask(&self, id: SubtaskId) -> BoxFuture<'_, Result<Vec<ActionSummary>>>;
+    /// Actions, newest first, and how many match.
+    fn action_page(&self, filter: ActionFilter, page: Page) -> BoxFuture<'_, Result<(Vec<ActionSummary>, i64)>>;
+    /// Actions since `since` by hour (UTC), in order, without empty hours.
+    fn hourly_actions(&self, since: Timestamp) -> BoxFuture<'_, Result<Vec<HourCount>>>;
+
+    /// One session.
+    fn session(&self, id: String) -> BoxFuture<'_, Result<Option<Session>>>;
+    /// Sessions, newest first, and how many match.
+    fn session_page(&self, filter: ActiveFilter, page: Page) -> BoxFuture<'_, Result<(Vec<Session>, i64)>>;
+    /// Sessions in numbers.
+    fn session_report(&self) -> BoxFuture<'_, Result<(SessionOverview, Vec<SessionsOfProject>)>>;
+
+    /// An agent's mail.
+    fn inbox(&self, query: InboxQuery) -> BoxFuture<'_, Result<InboxRows>>;
+    /// Unexpired messages, newest first, and how many match.
+    fn message_page(
+        &self,
+        topic: Option<String>,
+        now: Timestamp,
+        page: Page,
+    ) -> BoxFuture<'_, Result<(Vec<Message>, i64)>>;
+
+    /// Subscriptions, newest first, at most 1000; what is absent does not filter.
+    fn subscriptions(
+        &self,
+        agent_id: Option<String>,
+        topic: Option<String>,
+    ) -> BoxFuture<'_, Result<Vec<Subscription>>>;
+    /// Blockings in which `agent` blocks or is blocked, the latest first.
+    fn blockings_of(&self, agent: String) -> BoxFuture<'_, Result<Vec<Blocking>>>;
+
+    /// The rows of these words that score at least `min_score`.
+    fn scores(
+        &self,
+        keywords: Vec<String>,
+        min_score: f64,
+        tool_type: Option<String>,
+    ) -> BoxFuture<'_, Result<Vec<KeywordScore>>>;
+    /// The scorer in numbers.
+    fn routing_report(&self) -> BoxFuture<'_, Result<RoutingRows>>;
+
+    /// The session in which `agent` has the latest open subtask.
+    fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>>;
+    /// What a brief is compiled from.
+    fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>>;
+}
