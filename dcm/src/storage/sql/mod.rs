@@ -1,0 +1,7 @@
+//! Stores that speak SQL: named queries, migrations and the drivers of both dialects.
+
+pub(crate) mod driver;
+pub(crate) mod migrate;
+mod parse;
+pub(crate) mod registry;
+pub(crate) mod value;
