@@ -12,8 +12,8 @@ mod time;
 
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use id::{
-    ActionId, AgentContextId, BlockingId, BriefId, CompactionId, EventId, IdSource, MessageId, ProjectId,
-    RequestId, SubscriptionId, SubtaskId, TaskId,
+    ActionId, AgentContextId, BlockingId, BriefId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId,
+    SubscriptionId, SubtaskId, TaskId,
 };
 pub use json::JsonObject;
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

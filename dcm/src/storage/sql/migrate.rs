@@ -50,7 +50,7 @@ impl Migration {
     /// The SHA-256 of the text, in hexadecimal. A checkout that turned line ends into CRLF makes no difference.
     pub(crate) fn checksum(&self) -> String {
         let digest = Sha256::digest(self.text.replace("\r\n", "\n"));
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     /// The statement that records that this migration was applied.

@@ -4,4 +4,6 @@ pub(crate) mod driver;
 pub(crate) mod migrate;
 mod parse;
 pub(crate) mod registry;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
 pub(crate) mod value;

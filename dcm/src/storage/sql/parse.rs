@@ -112,7 +112,7 @@ impl<'a> Scanner<'a> {
                 '-' if self.rest.starts_with("--") => self.comment()?,
                 ':' if self.rest.starts_with("::") => self.text(2),
                 ':' if self.rest[1..].starts_with(|first: char| first.is_ascii_lowercase()) => {
-                    self.param()?
+                    self.param()?;
                 }
                 '$' if self.rest.starts_with("$$") => {
                     let length = self.rest[2..].find("$$").ok_or("a $$ is never closed")?;
@@ -245,12 +245,15 @@ impl Template {
                     params.push(Param { name: name.clone(), list });
                     params.len() - 1
                 }) + 1;
-                sql.push_str(&match (dialect, list) {
-                    (Dialect::Sqlite, false) => format!("?{number}"),
-                    (Dialect::Sqlite, true) => format!("in rarray(?{number})"),
-                    (Dialect::Postgres, false) => format!("${number}"),
-                    (Dialect::Postgres, true) => format!("= any(${number})"),
-                });
+                let (before, after) = match (dialect, list) {
+                    (Dialect::Sqlite, false) => ("?", ""),
+                    (Dialect::Sqlite, true) => ("in rarray(?", ")"),
+                    (Dialect::Postgres, false) => ("$", ""),
+                    (Dialect::Postgres, true) => ("= any($", ")"),
+                };
+                sql.push_str(before);
+                sql.push_str(&number.to_string());
+                sql.push_str(after);
             }
         }
         (sql, params)

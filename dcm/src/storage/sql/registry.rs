@@ -188,9 +188,9 @@ mod tests {
             [("shared", Dialect::Sqlite), ("sqlite", Dialect::Sqlite), ("postgres", Dialect::Postgres)]
         {
             for entry in std::fs::read_dir(root.join(folder)).unwrap() {
-                let entry = entry.unwrap();
-                let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
-                if path.ends_with(".sql") {
+                let file = entry.unwrap().path();
+                if file.extension().is_some_and(|extension| extension == "sql") {
+                    let path = format!("{folder}/{}", file.file_name().unwrap().to_str().unwrap());
                     assert!(dialect.files().any(|file| file.path == path), "sql/{path} is not embedded");
                 }
             }
