@@ -92,33 +92,31 @@ impl Maintenance {
             deleted_events: 0,
             deleted_idempotency_keys: 0,
         };
+        let count = |done: usize| i64::try_from(done).unwrap_or(i64::MAX);
         for _ in 0..ROUNDS {
-            let command = ExpireMessages { before: began, limit: LIMIT };
-            let expired = writer.commit(command, None).await?;
-            done.deleted_messages += i64::try_from(expired).unwrap_or(0);
-            if expired < LIMIT as usize {
+            let messages = store.expired_messages(began, LIMIT).await?;
+            if messages.is_empty() {
                 break;
             }
+            let expired = writer.commit(ExpireMessages { messages, before: began }, None).await?;
+            done.deleted_messages += count(expired);
         }
         for _ in 0..ROUNDS {
-            let command = FailStuckSubtasks { before: before(config.subtask_stuck_ms), limit: LIMIT };
-            let failed = writer.commit(command, None).await?;
-            done.failed_subtasks += i64::try_from(failed).unwrap_or(0);
-            if failed < LIMIT as usize {
+            let subtasks = store.stuck_subtasks(before(config.subtask_stuck_ms), LIMIT).await?;
+            if subtasks.is_empty() {
                 break;
             }
+            let failed = writer.commit(FailStuckSubtasks { subtasks }, None).await?;
+            done.failed_subtasks += count(failed);
         }
         for _ in 0..ROUNDS {
-            let command = CloseIdleSessions {
-                began_before: before(config.session_min_age_ms),
-                seen_before: before(config.session_idle_ms),
-                limit: LIMIT,
-            };
-            let closed = writer.commit(command, None).await?;
-            done.closed_sessions += i64::try_from(closed).unwrap_or(0);
-            if closed < LIMIT as usize {
+            let seen_before = before(config.session_idle_ms);
+            let sessions = store.idle_sessions(before(config.session_min_age_ms), seen_before, LIMIT).await?;
+            if sessions.is_empty() {
                 break;
             }
+            let closed = writer.commit(CloseIdleSessions { sessions, seen_before }, None).await?;
+            done.closed_sessions += count(closed);
         }
         self.retain(store, config, began, &mut done).await?;
         let ended = clock.now();

@@ -19,7 +19,7 @@ pub use reads::{
     RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
 };
 pub(crate) use state::{agent_channels, reopens, session_channel};
-pub use state::{Changes, Footprint, FoundByAge, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally};
+pub use state::{Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally};
 
 use crate::error::Result;
 

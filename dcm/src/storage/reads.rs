@@ -8,7 +8,7 @@ use crate::api::routing::{RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount
 use crate::api::sessions::{SessionOverview, SessionsOfProject};
 use crate::api::system::MessageCounts;
 use crate::error::Result;
-use crate::id::{ProjectId, RequestId, SubtaskId, TaskId};
+use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
     Blocking, KeywordScore, Message, Project, ProjectStats, Request, Session, Subscription, Subtask, Task,
 };
@@ -275,6 +275,13 @@ pub trait ReadStore: Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<KeywordScore>>>;
     /// The scorer in numbers.
     fn routing_report(&self) -> BoxFuture<'_, Result<RoutingRows>>;
+
+    /// At most `limit` messages that expired before `before`.
+    fn expired_messages(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<MessageId>>>;
+    /// At most `limit` open sessions that began before `began` and in which nothing was seen since `seen`.
+    fn idle_sessions(&self, began: Timestamp, seen: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<String>>>;
+    /// At most `limit` running subtasks in which, and in whose session, nothing happened since `before`.
+    fn stuck_subtasks(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<SubtaskId>>>;
 
     /// The session in which `agent` has the latest open subtask.
     fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>>;

@@ -68,12 +68,6 @@ pub struct Footprint {
     pub compaction_keys: BTreeSet<(String, String)>,
     /// Idempotency keys.
     pub idempotency_keys: BTreeSet<String>,
-    /// At most so many messages that expired before the instant.
-    pub expired_messages: Option<(Timestamp, u32)>,
-    /// At most so many open sessions that began before the first instant and were last seen before the second.
-    pub idle_sessions: Option<(Timestamp, Timestamp, u32)>,
-    /// At most so many running subtasks in which nothing happened since the instant.
-    pub stuck_subtasks: Option<(Timestamp, u32)>,
 }
 
 /// How the children of a task or request stand.
@@ -367,8 +361,6 @@ pub struct State {
     pub compactions: Table<CompactionId, Compaction>,
     /// Kept outcomes.
     pub remembered: Table<String, Remembered>,
-    /// What the queries for expired, idle and stuck rows found.
-    pub found: FoundByAge,
     new_actions: Table<ActionId, Action>,
     removed_action_sessions: Table<String, ()>,
     scores: Table<(String, String), ScoreChange>,
@@ -378,17 +370,6 @@ pub struct State {
     request_keys: HashMap<(String, String), RequestId>,
     subtask_keys: HashMap<(String, String), SubtaskId>,
     action_keys: HashMap<(String, String), ActionId>,
-}
-
-/// Ids of rows that a cleaning job asked for.
-#[derive(Debug, Default)]
-pub struct FoundByAge {
-    /// Messages past their time.
-    pub expired_messages: Vec<MessageId>,
-    /// Open sessions in which nothing happens.
-    pub idle_sessions: Vec<String>,
-    /// Running subtasks in which nothing happens.
-    pub stuck_subtasks: Vec<SubtaskId>,
 }
 
 fn id_of<K: Hash + Eq, V: Copy>(index: &HashMap<K, V>, key: &K) -> Option<V> {
@@ -418,7 +399,6 @@ impl State {
             blockings: Table::default(),
             compactions: Table::default(),
             remembered: Table::default(),
-            found: FoundByAge::default(),
             new_actions: Table::default(),
             removed_action_sessions: Table::default(),
             scores: Table::default(),
@@ -720,13 +700,13 @@ impl State {
 
     /// Keeps what was done since the last call: the command succeeded.
     pub(crate) fn keep(&mut self) {
-        self.each_table(Undoable::keep);
+        self.each_table(|table| table.keep());
         self.kept_events = self.events.len();
     }
 
     /// Takes back what was done since the last [`State::keep`]: the command failed.
     pub(crate) fn undo(&mut self) {
-        self.each_table(Undoable::undo);
+        self.each_table(|table| table.undo());
         self.events.truncate(self.kept_events);
     }
 

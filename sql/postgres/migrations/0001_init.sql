@@ -95,6 +95,7 @@ alter table actions add column if not exists session_id text;
 alter table actions add column if not exists tool_use_id text;
 alter table actions add column if not exists recorded_at timestamptz not null default now();
 create index if not exists idx_actions_created on actions (created_at desc);
+create index if not exists actions_recorded on actions (recorded_at);
 create index if not exists idx_actions_subtask on actions (subtask_id);
 create index if not exists actions_session on actions (session_id) where session_id is not null;
 create unique index if not exists actions_external on actions (session_id, tool_use_id)
@@ -126,6 +127,7 @@ create table if not exists agent_messages (
 );
 alter table agent_messages add column if not exists priority integer default 0;
 create index if not exists agent_messages_inbox on agent_messages (to_agent_id, priority desc, created_at);
+create index if not exists agent_messages_from on agent_messages (from_agent_id);
 create index if not exists idx_messages_created on agent_messages (created_at desc);
 create index if not exists agent_messages_expires on agent_messages (expires_at) where expires_at is not null;
 

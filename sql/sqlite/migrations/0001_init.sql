@@ -94,6 +94,7 @@ create table actions (
     metadata text not null default '{}'
 ) strict;
 create index actions_created on actions (created_at desc);
+create index actions_recorded on actions (recorded_at);
 create index actions_subtask on actions (subtask_id) where subtask_id is not null;
 create index actions_session on actions (session_id) where session_id is not null;
 create unique index actions_external on actions (session_id, tool_use_id) where tool_use_id is not null;
@@ -122,6 +123,7 @@ create table agent_messages (
     expires_at integer
 ) strict;
 create index agent_messages_to on agent_messages (to_agent_id, priority desc, created_at);
+create index agent_messages_from on agent_messages (from_agent_id);
 create index agent_messages_created on agent_messages (created_at desc);
 create index agent_messages_expires on agent_messages (expires_at) where expires_at is not null;
 

@@ -1,0 +1,16 @@
+//! Stores that speak SQL: named queries, migrations and the drivers of both dialects.
+
+pub(crate) mod driver;
+pub(crate) mod migrate;
+mod parse;
+mod reads;
+pub(crate) mod registry;
+mod rows;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+mod store;
+pub(crate) mod value;
+
+#[cfg(feature = "sqlite")]
+pub(crate) use sqlite::SqliteDriver;
+pub(crate) use store::SqlStore;

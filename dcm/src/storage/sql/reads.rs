@@ -1,0 +1,546 @@
+//! The reading half of the store: one named query each, the rows made into the model.
+
+use super::driver::Driver;
+use super::rows::{FromRow, all, first};
+use super::store::SqlStore;
+use super::value::{Row, Statement};
+use crate::api::actions::{ActionSummary, HourCount};
+use crate::api::context::{ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask};
+use crate::api::hierarchy::ActiveAgent;
+use crate::api::routing::{RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount};
+use crate::api::sessions::{SessionOverview, SessionsOfProject};
+use crate::api::system::MessageCounts;
+use crate::error::{Error, Result};
+use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
+use crate::model::{
+    Blocking, KeywordScore, Message, Project, ProjectStats, Request, RequestStatus, Session, Subscription, Subtask, Task,
+};
+use crate::storage::{
+    ActionFilter, ActiveFilter, BoxFuture, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows, Page,
+    ReadStore, RequestFilter, RoutingRows, SubtaskFilter,
+};
+use crate::time::Timestamp;
+
+/// The answers of a call with several statements, taken in their order.
+struct Answers(std::vec::IntoIter<Vec<Row>>);
+
+impl Answers {
+    fn next(&mut self) -> Result<Vec<Row>> {
+        self.0.next().ok_or_else(|| Error::internal("a query has no answer"))
+    }
+
+    fn one(&mut self) -> Result<Row> {
+        self.next()?.into_iter().next().ok_or_else(|| Error::internal("a query that always has a row has none"))
+    }
+}
+
+impl<D: Driver> SqlStore<D> {
+    async fn query(&self, statement: Statement) -> Result<Vec<Row>> {
+        Answers(self.driver.read(vec![statement]).await?.into_iter()).next()
+    }
+
+    async fn queries(&self, statements: Vec<Statement>) -> Result<Answers> {
+        Ok(Answers(self.driver.read(statements).await?.into_iter()))
+    }
+
+    async fn one<T: FromRow>(&self, statement: Statement) -> Result<Option<T>> {
+        first(self.query(statement).await?)
+    }
+
+    async fn list<T: FromRow>(&self, statement: Statement) -> Result<Vec<T>> {
+        all(self.query(statement).await?)
+    }
+
+    /// A page and how many rows match.
+    async fn page_of<T: FromRow>(&self, rows: Statement, count: Statement) -> Result<(Vec<T>, i64)> {
+        let mut answers = self.queries(vec![rows, count]).await?;
+        Ok((all(answers.next()?)?, answers.one()?.int(0)?))
+    }
+}
+
+fn paged(statement: Statement, page: Page) -> Statement {
+    statement.with("limit", page.limit).with("offset", page.offset)
+}
+
+/// A flag as an optional parameter: what it says does not matter, only whether it is there.
+fn flag(on: bool) -> Option<&'static str> {
+    on.then_some("yes")
+}
+
+fn filtered(query: &'static str, filter: &ActionFilter) -> Statement {
+    Statement::new(query)
+        .with("tool_type", filter.tool_type.clone())
+        .with("tool_name", filter.tool_name.clone())
+        .with("session_id", filter.session_id.clone())
+        .with("subtask_id", filter.subtask_id)
+}
+
+fn sessions(query: &'static str, filter: &ActiveFilter) -> Statement {
+    Statement::new(query).with("project_id", filter.project_id).with("active_only", flag(filter.active_only))
+}
+
+impl FromRow for ProjectStats {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            project_id: row.id(0)?,
+            project_name: row.opt_text(1)?,
+            path: row.text(2)?,
+            total_requests: row.int(3)?,
+            total_subtasks: row.int(4)?,
+            total_actions: row.int(5)?,
+            successful_actions: row.opt_int(6)?.unwrap_or(0),
+            avg_duration_ms: row.float(7)?,
+            last_activity: row.opt_time(8)?,
+        })
+    }
+}
+
+impl FromRow for ActiveAgent {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        let description = row.opt_text(9)?;
+        Ok(Self {
+            project_id: row.opt_id(0)?,
+            project_name: row.opt_text(1)?,
+            project_path: row.opt_text(2)?,
+            session_id: row.text(3)?,
+            request_id: row.id(4)?,
+            subtask_id: row.id(5)?,
+            agent_type: row.opt_text(6)?,
+            agent_id: row.opt_text(7)?,
+            status: row.word(8)?,
+            current_task: description.clone(),
+            description,
+            created_at: row.time(10)?,
+            started_at: row.opt_time(11)?,
+            actions_count: row.int(12)?,
+        })
+    }
+}
+
+impl FromRow for HourCount {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { hour: row.time(0)?, count: row.int(1)? })
+    }
+}
+
+impl FromRow for SessionsOfProject {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            project_name: row.opt_text(0)?,
+            project_path: row.opt_text(1)?,
+            session_count: row.int(2)?,
+            total_tools: row.opt_int(3)?.unwrap_or(0),
+        })
+    }
+}
+
+impl FromRow for KeywordScore {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        #[expect(clippy::cast_possible_truncation, reason = "scores are single precision, between 0.1 and 5")]
+        let score = |score: f64| score as f32;
+        Ok(Self {
+            keyword: row.text(0)?,
+            tool_name: row.text(1)?,
+            tool_type: row.word(2)?,
+            score: score(row.float(3)?),
+            usage_count: row.opt_int32(4)?.unwrap_or(0),
+            success_count: row.opt_int32(5)?.unwrap_or(0),
+            last_used: row.opt_time(6)?.unwrap_or(Timestamp::from_micros(0)),
+        })
+    }
+}
+
+impl FromRow for ToolByScore {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { tool_name: row.text(0)?, tool_type: row.word(1)?, avg_score: row.float(2)? })
+    }
+}
+
+impl FromRow for ToolByUsage {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { tool_name: row.text(0)?, tool_type: row.word(1)?, total_usage: row.opt_int(2)?.unwrap_or(0) })
+    }
+}
+
+impl FromRow for ToolTypeCount {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { tool_type: row.word(0)?, tool_count: row.int(1)? })
+    }
+}
+
+impl FromRow for ContextTask {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            description: row.opt_text(1)?,
+            status: row.word(2)?,
+            agent_type: row.opt_text(3)?,
+            created_at: row.time(4)?,
+            started_at: row.opt_time(5)?,
+            blocked_by: row.opt_ids(6)?,
+            task_name: row.opt_text(7)?,
+            wave_number: row.opt_int32(8)?,
+        })
+    }
+}
+
+impl FromRow for ContextMessage {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            from_agent: row.opt_text(1)?,
+            topic: row.opt_text(2)?,
+            content: row.json(3)?,
+            priority: row.opt_int32(4)?.unwrap_or(0),
+            created_at: row.time(5)?,
+            is_broadcast: row.opt_text(6)?.is_none(),
+        })
+    }
+}
+
+impl FromRow for ContextBlocking {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            blocked_by_agent: row.text(1)?,
+            reason: row.opt_text(2)?,
+            created_at: row.time(3)?,
+        })
+    }
+}
+
+impl FromRow for ContextAction {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            tool_name: row.text(1)?,
+            tool_type: row.word(2)?,
+            exit_code: row.opt_int32(3)?.unwrap_or(0),
+            duration_ms: row.opt_int32(4)?,
+            file_paths: row.texts(5)?,
+            created_at: row.time(6)?,
+        })
+    }
+}
+
+impl FromRow for ContextSession {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            session_id: row.text(1)?,
+            status: row.opt_word(2)?.unwrap_or(RequestStatus::Active),
+            created_at: row.time(3)?,
+            prompt: row.text(4)?,
+        })
+    }
+}
+
+impl FromRow for ContextProject {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self { id: row.id(0)?, name: row.opt_text(1)?, path: row.text(2)? })
+    }
+}
+
+/// A message and whether its reader has read it.
+struct MailRow(Message, bool);
+
+impl FromRow for MailRow {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self(Message::from_row(row)?, row.boolean(9)?))
+    }
+}
+
+impl<D: Driver> ReadStore for SqlStore<D> {
+    fn ping(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.driver.ping())
+    }
+
+    fn counts(&self) -> BoxFuture<'_, Result<[i64; 4]>> {
+        Box::pin(async move {
+            let mut row = self.queries(vec![Statement::new("counts")]).await?.one()?;
+            Ok([row.int(0)?, row.int(1)?, row.int(2)?, row.int(3)?])
+        })
+    }
+
+    fn message_counts(&self, now: Timestamp) -> BoxFuture<'_, Result<MessageCounts>> {
+        Box::pin(async move {
+            let counts = Statement::new("message_counts").with("now", now);
+            let mut answers = self.queries(vec![counts, Statement::new("message_topics")]).await?;
+            let mut row = answers.one()?;
+            let mut by_topic = serde_json::Map::new();
+            for mut row in answers.next()? {
+                by_topic.insert(row.text(0)?, row.int(1)?.into());
+            }
+            Ok(MessageCounts {
+                total: row.int(0)?,
+                expired: row.opt_int(1)?.unwrap_or(0),
+                unread: row.opt_int(2)?.unwrap_or(0),
+                by_topic,
+            })
+        })
+    }
+
+    fn project(&self, id: ProjectId) -> BoxFuture<'_, Result<Option<Project>>> {
+        Box::pin(self.one(Statement::new("project_get").with("id", id)))
+    }
+
+    fn project_at(&self, path: String) -> BoxFuture<'_, Result<Option<Project>>> {
+        Box::pin(self.one(Statement::new("project_by_path").with("path", path)))
+    }
+
+    fn project_page(&self, page: Page) -> BoxFuture<'_, Result<(Vec<Project>, i64)>> {
+        Box::pin(self.page_of(paged(Statement::new("project_page"), page), Statement::new("project_count")))
+    }
+
+    fn project_stats(&self, id: ProjectId) -> BoxFuture<'_, Result<Option<ProjectStats>>> {
+        Box::pin(self.one(Statement::new("project_stats").with("id", id)))
+    }
+
+    fn hierarchy(&self, id: ProjectId) -> BoxFuture<'_, Result<Option<HierarchyRows>>> {
+        Box::pin(async move {
+            let queries =
+                ["project_get", "project_stats", "hierarchy_requests", "hierarchy_tasks", "hierarchy_subtasks"];
+            let statements = queries.map(|query| Statement::new(query).with("id", id));
+            let mut answers = self.queries(statements.to_vec()).await?;
+            let Some(project) = first(answers.next()?)? else { return Ok(None) };
+            Ok(Some(HierarchyRows {
+                project,
+                stats: first(answers.next()?)?,
+                requests: all(answers.next()?)?,
+                tasks: all(answers.next()?)?,
+                subtasks: all(answers.next()?)?,
+            }))
+        })
+    }
+
+    fn active_agents(&self) -> BoxFuture<'_, Result<Vec<ActiveAgent>>> {
+        Box::pin(self.list(Statement::new("active_agents")))
+    }
+
+    fn request(&self, id: RequestId) -> BoxFuture<'_, Result<Option<Request>>> {
+        Box::pin(self.one(Statement::new("request_get").with("id", id)))
+    }
+
+    fn request_page(&self, filter: RequestFilter, page: Page) -> BoxFuture<'_, Result<Vec<Request>>> {
+        let statement = Statement::new("request_page")
+            .with("project_id", filter.project_id)
+            .with("session_id", filter.session_id)
+            .with("status", filter.status);
+        Box::pin(self.list(paged(statement, page)))
+    }
+
+    fn task(&self, id: TaskId) -> BoxFuture<'_, Result<Option<Task>>> {
+        Box::pin(self.one(Statement::new("task_get").with("id", id)))
+    }
+
+    fn task_page(
+        &self,
+        request: Option<RequestId>,
+        status: Option<String>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Vec<Task>>> {
+        let statement = match request {
+            Some(request) => Statement::new("task_page_of_request").with("request_id", request),
+            None => Statement::new("task_page"),
+        };
+        Box::pin(self.list(paged(statement.with("status", status), page)))
+    }
+
+    fn subtask(&self, id: SubtaskId) -> BoxFuture<'_, Result<Option<Subtask>>> {
+        Box::pin(self.one(Statement::new("subtask_get").with("id", id)))
+    }
+
+    fn subtask_page(&self, filter: SubtaskFilter, page: Page) -> BoxFuture<'_, Result<Vec<Subtask>>> {
+        let statement = match filter.task_id {
+            Some(task) => Statement::new("subtask_page_of_task").with("task_id", task),
+            None => Statement::new("subtask_page"),
+        };
+        let statement = statement
+            .with("status", filter.status)
+            .with("agent_type", filter.agent_type)
+            .with("agent_id", filter.agent_id);
+        Box::pin(self.list(paged(statement, page)))
+    }
+
+    fn actions_of_subtask(&self, id: SubtaskId) -> BoxFuture<'_, Result<Vec<ActionSummary>>> {
+        Box::pin(self.list(Statement::new("actions_of_subtask").with("id", id)))
+    }
+
+    fn action_page(&self, filter: ActionFilter, page: Page) -> BoxFuture<'_, Result<(Vec<ActionSummary>, i64)>> {
+        let rows = paged(filtered("action_page", &filter), page);
+        Box::pin(self.page_of(rows, filtered("action_page_count", &filter)))
+    }
+
+    fn hourly_actions(&self, since: Timestamp) -> BoxFuture<'_, Result<Vec<HourCount>>> {
+        Box::pin(self.list(Statement::new("hourly_actions").with("since", since)))
+    }
+
+    fn session(&self, id: String) -> BoxFuture<'_, Result<Option<Session>>> {
+        Box::pin(self.one(Statement::new("session_get").with("id", id)))
+    }
+
+    fn session_page(&self, filter: ActiveFilter, page: Page) -> BoxFuture<'_, Result<(Vec<Session>, i64)>> {
+        let rows = paged(sessions("session_page", &filter), page);
+        Box::pin(self.page_of(rows, sessions("session_page_count", &filter)))
+    }
+
+    fn session_report(&self) -> BoxFuture<'_, Result<(SessionOverview, Vec<SessionsOfProject>)>> {
+        Box::pin(async move {
+            let statements = vec![Statement::new("session_overview"), Statement::new("session_projects")];
+            let mut answers = self.queries(statements).await?;
+            let mut row = answers.one()?;
+            let overview = SessionOverview {
+                total_sessions: row.int(0)?,
+                active_sessions: row.opt_int(1)?.unwrap_or(0),
+                total_tools: row.opt_int(2)?.unwrap_or(0),
+                total_success: row.opt_int(3)?.unwrap_or(0),
+                total_errors: row.opt_int(4)?.unwrap_or(0),
+                avg_tools_per_session: row.float(5)?,
+                oldest_session: row.opt_time(6)?,
+                newest_session: row.opt_time(7)?,
+            };
+            Ok((overview, all(answers.next()?)?))
+        })
+    }
+
+    fn inbox(&self, query: InboxQuery) -> BoxFuture<'_, Result<InboxRows>> {
+        Box::pin(async move {
+            let broadcasts = flag(query.include_broadcasts);
+            let mail = Statement::new("inbox")
+                .with("agent_id", query.agent_id.clone())
+                .with("reader", query.reader.clone())
+                .with("since", query.since)
+                .with("topic", query.topic)
+                .with("broadcasts", broadcasts)
+                .with("now", query.now)
+                .with("limit", query.limit);
+            let unread = Statement::new("inbox_unread")
+                .with("agent_id", query.agent_id)
+                .with("reader", query.reader)
+                .with("broadcasts", broadcasts)
+                .with("now", query.now);
+            let mut answers = self.queries(vec![mail, unread]).await?;
+            let messages = all::<MailRow>(answers.next()?)?.into_iter().map(|MailRow(message, read)| (message, read));
+            Ok(InboxRows { messages: messages.collect(), unread: answers.one()?.int(0)? })
+        })
+    }
+
+    fn message_page(
+        &self,
+        topic: Option<String>,
+        now: Timestamp,
+        page: Page,
+    ) -> BoxFuture<'_, Result<(Vec<Message>, i64)>> {
+        let of_topic = |query| Statement::new(query).with("now", now).with("topic", topic.clone());
+        Box::pin(self.page_of(paged(of_topic("message_page"), page), of_topic("message_page_count")))
+    }
+
+    fn subscriptions(
+        &self,
+        agent_id: Option<String>,
+        topic: Option<String>,
+    ) -> BoxFuture<'_, Result<Vec<Subscription>>> {
+        Box::pin(self.list(Statement::new("subscription_list").with("agent_id", agent_id).with("topic", topic)))
+    }
+
+    fn blockings_of(&self, agent: String) -> BoxFuture<'_, Result<Vec<Blocking>>> {
+        Box::pin(self.list(Statement::new("blockings_of").with("agent", agent)))
+    }
+
+    fn scores(
+        &self,
+        keywords: Vec<String>,
+        min_score: f64,
+        tool_type: Option<String>,
+    ) -> BoxFuture<'_, Result<Vec<KeywordScore>>> {
+        let statement = Statement::new("scores")
+            .with("keywords", keywords)
+            .with("min_score", min_score)
+            .with("tool_type", tool_type);
+        Box::pin(self.list(statement))
+    }
+
+    fn routing_report(&self) -> BoxFuture<'_, Result<RoutingRows>> {
+        Box::pin(async move {
+            let queries = ["routing_totals", "routing_by_score", "routing_by_usage", "routing_types"];
+            let mut answers = self.queries(queries.map(Statement::new).to_vec()).await?;
+            let mut row = answers.one()?;
+            Ok(RoutingRows {
+                totals: RoutingTotals {
+                    total_records: row.int(0)?,
+                    unique_keywords: row.int(1)?,
+                    unique_tools: row.int(2)?,
+                    avg_score: row.float(3)?,
+                    avg_usage: row.float(4)?,
+                },
+                top_by_score: all(answers.next()?)?,
+                top_by_usage: all(answers.next()?)?,
+                type_distribution: all(answers.next()?)?,
+            })
+        })
+    }
+
+    fn expired_messages(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<MessageId>>> {
+        Box::pin(async move {
+            let find = Statement::new("find_expired_messages").with("before", before).with("limit", limit);
+            self.query(find).await?.into_iter().map(|mut row| row.id(0)).collect()
+        })
+    }
+
+    fn idle_sessions(&self, began: Timestamp, seen: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<String>>> {
+        Box::pin(async move {
+            let find = Statement::new("find_idle_sessions").with("began_before", began).with("seen_before", seen);
+            self.query(find.with("limit", limit)).await?.into_iter().map(|mut row| row.text(0)).collect()
+        })
+    }
+
+    fn stuck_subtasks(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<SubtaskId>>> {
+        Box::pin(async move {
+            let find = Statement::new("find_stuck_subtasks").with("before", before).with("limit", limit);
+            self.query(find).await?.into_iter().map(|mut row| row.id(0)).collect()
+        })
+    }
+
+    fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>> {
+        Box::pin(async move {
+            let rows = self.query(Statement::new("session_of_agent").with("agent", agent)).await?;
+            rows.into_iter().next().map(|mut row| row.text(0)).transpose()
+        })
+    }
+
+    fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>> {
+        Box::pin(async move {
+            let of_agent = |name| {
+                Statement::new(name).with("agent", query.agent_id.clone()).with("session_id", query.session_id.clone())
+            };
+            let agent = || query.agent_id.clone();
+            let project = match query.project_id {
+                Some(id) => Statement::new("context_project").with("id", id),
+                None => Statement::new("context_project_of_session").with("session_id", query.session_id.clone()),
+            };
+            let mut statements = vec![
+                of_agent("context_tasks"),
+                Statement::new("context_session").with("session_id", query.session_id.clone()),
+                project,
+            ];
+            if query.messages {
+                statements.push(Statement::new("context_messages").with("agent", agent()).with("now", query.now));
+            }
+            if query.blocking {
+                statements.push(Statement::new("context_blockings").with("agent", agent()));
+            }
+            if query.history_limit > 0 {
+                statements.push(of_agent("context_history").with("limit", query.history_limit));
+            }
+            let mut answers = self.queries(statements).await?;
+            Ok(ContextRows {
+                tasks: all(answers.next()?)?,
+                session: first(answers.next()?)?,
+                project: first(answers.next()?)?,
+                messages: if query.messages { all(answers.next()?)? } else { Vec::new() },
+                blockings: if query.blocking { all(answers.next()?)? } else { Vec::new() },
+                history: if query.history_limit > 0 { all(answers.next()?)? } else { Vec::new() },
+            })
+        })
+    }
+}

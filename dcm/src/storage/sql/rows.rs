@@ -1,0 +1,373 @@
+//! From rows to the model, in the column order of `sql/shared`.
+
+use super::value::{Row, Value};
+use crate::api::actions::ActionSummary;
+use crate::api::hierarchy::SubtaskNode;
+use crate::error::Result;
+use crate::model::{
+    Action, Blocking, Compaction, Message, Project, Request, RequestStatus, Session, Subscription, Subtask,
+    SubtaskStatus, Task, TaskStatus,
+};
+use crate::storage::state::{KnownAction, NewEvent};
+use crate::time::Timestamp;
+
+/// What a row becomes.
+pub(super) trait FromRow: Sized {
+    fn from_row(row: &mut Row) -> Result<Self>;
+}
+
+/// Every row of an answer.
+pub(super) fn all<T: FromRow>(rows: Vec<Row>) -> Result<Vec<T>> {
+    rows.into_iter().map(|mut row| T::from_row(&mut row)).collect()
+}
+
+/// The first row of an answer.
+pub(super) fn first<T: FromRow>(rows: Vec<Row>) -> Result<Option<T>> {
+    rows.into_iter().next().map(|mut row| T::from_row(&mut row)).transpose()
+}
+
+impl FromRow for Project {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            path: row.text(1)?,
+            name: row.opt_text(2)?,
+            created_at: row.time(3)?,
+            updated_at: row.time(4)?,
+            metadata: row.json(5)?,
+        })
+    }
+}
+
+impl FromRow for Session {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.text(0)?,
+            project_id: row.opt_id(1)?,
+            started_at: row.time(2)?,
+            ended_at: row.opt_time(3)?,
+            total_tools_used: row.opt_int32(4)?.unwrap_or(0),
+            total_success: row.opt_int32(5)?.unwrap_or(0),
+            total_errors: row.opt_int32(6)?.unwrap_or(0),
+            created_automatically: row.boolean(7)?,
+            last_seen_at: row.opt_time(8)?,
+        })
+    }
+}
+
+impl FromRow for Request {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            project_id: row.opt_id(1)?,
+            session_id: row.text(2)?,
+            prompt: row.text(3)?,
+            prompt_type: row.opt_word(4)?,
+            status: row.opt_word(5)?.unwrap_or(RequestStatus::Active),
+            created_at: row.time(6)?,
+            completed_at: row.opt_time(7)?,
+            metadata: row.json(8)?,
+            external_key: row.opt_text(9)?,
+        })
+    }
+}
+
+impl FromRow for Task {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            request_id: row.id(1)?,
+            name: row.opt_text(2)?,
+            wave_number: row.opt_int32(3)?.unwrap_or(0),
+            status: row.opt_word(4)?.unwrap_or(TaskStatus::Pending),
+            created_at: row.time(5)?,
+            completed_at: row.opt_time(6)?,
+        })
+    }
+}
+
+impl FromRow for Subtask {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            task_list_id: row.id(1)?,
+            agent_type: row.opt_text(2)?,
+            agent_id: row.opt_text(3)?,
+            description: row.opt_text(4)?,
+            status: row.opt_word(5)?.unwrap_or(SubtaskStatus::Pending),
+            blocked_by: row.opt_ids(6)?,
+            created_at: row.time(7)?,
+            started_at: row.opt_time(8)?,
+            completed_at: row.opt_time(9)?,
+            context_snapshot: row.opt_json(10)?,
+            result: row.opt_json(11)?,
+            external_key: row.opt_text(12)?,
+        })
+    }
+}
+
+impl FromRow for SubtaskNode {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        let task = row.id(1)?;
+        Ok(Self {
+            id: row.id(0)?,
+            task_list_id: task,
+            task_id: task,
+            agent_type: row.opt_text(2)?,
+            agent_id: row.opt_text(3)?,
+            description: row.opt_text(4)?,
+            status: row.opt_word(5)?.unwrap_or(SubtaskStatus::Pending),
+            blocked_by: row.opt_ids(6)?,
+            created_at: row.time(7)?,
+            started_at: row.opt_time(8)?,
+            completed_at: row.opt_time(9)?,
+            result: row.opt_json(10)?,
+        })
+    }
+}
+
+impl FromRow for ActionSummary {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        let exit_code = row.opt_int32(3)?.unwrap_or(0);
+        Ok(Self {
+            id: row.id(0)?,
+            tool_name: row.text(1)?,
+            tool_type: row.word(2)?,
+            exit_code,
+            duration_ms: row.opt_int32(4)?,
+            file_paths: row.texts(5)?,
+            created_at: row.time(6)?,
+            session_id: row.opt_text(7)?,
+            subtask_id: row.opt_id(8)?,
+            success: exit_code == 0,
+        })
+    }
+}
+
+impl FromRow for KnownAction {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            session_id: row.opt_text(1)?,
+            tool_use_id: row.opt_text(2)?,
+            subtask_id: row.opt_id(3)?,
+            exit_code: row.opt_int32(4)?.unwrap_or(0),
+        })
+    }
+}
+
+impl FromRow for Message {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            project_id: row.opt_id(1)?,
+            from_agent: row.opt_text(2)?,
+            to_agent: row.opt_text(3)?,
+            topic: row.opt_text(4)?,
+            content: row.json(5)?,
+            priority: row.opt_int32(6)?.unwrap_or(0),
+            created_at: row.time(7)?,
+            expires_at: row.opt_time(8)?,
+        })
+    }
+}
+
+impl FromRow for Subscription {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            agent_id: row.text(1)?,
+            topic: row.text(2)?,
+            callback_url: row.opt_text(3)?,
+            created_at: row.time(4)?,
+            updated_at: row.time(5)?,
+        })
+    }
+}
+
+impl FromRow for Blocking {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            blocked_by: row.text(1)?,
+            blocked_agent: row.text(2)?,
+            reason: row.opt_text(3)?,
+            created_at: row.time(4)?,
+        })
+    }
+}
+
+impl FromRow for Compaction {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            session_id: row.text(1)?,
+            external_key: row.text(2)?,
+            trigger: row.opt_text(3)?,
+            summary: row.opt_text(4)?,
+            metadata: row.json(5)?,
+            created_at: row.time(6)?,
+        })
+    }
+}
+
+/// What is written of a row, in the order of the columns.
+pub(super) trait IntoCells {
+    const COLUMNS: &'static [&'static str];
+    fn into_cells(self) -> Vec<Value>;
+}
+
+macro_rules! into_cells {
+    ($type:ty { $($column:literal = |$row:ident| $value:expr,)+ }) => {
+        impl IntoCells for $type {
+            const COLUMNS: &'static [&'static str] = &[$($column),+];
+
+            fn into_cells(self) -> Vec<Value> {
+                vec![$({ let $row = &self; Value::from($value) }),+]
+            }
+        }
+    };
+}
+
+fn list<Id: Copy + Into<uuid::Uuid>>(ids: Option<&Vec<Id>>) -> Option<Vec<uuid::Uuid>> {
+    ids.map(|ids| ids.iter().map(|id| (*id).into()).collect())
+}
+
+impl From<crate::id::SubtaskId> for uuid::Uuid {
+    fn from(id: crate::id::SubtaskId) -> Self {
+        id.as_uuid()
+    }
+}
+
+into_cells! { Project {
+    "id" = |row| row.id,
+    "path" = |row| &row.path,
+    "name" = |row| row.name.clone(),
+    "created_at" = |row| row.created_at,
+    "updated_at" = |row| row.updated_at,
+    "metadata" = |row| &row.metadata,
+} }
+
+into_cells! { Session {
+    "id" = |row| &row.id,
+    "project_id" = |row| row.project_id,
+    "started_at" = |row| row.started_at,
+    "ended_at" = |row| row.ended_at,
+    "total_tools_used" = |row| row.total_tools_used,
+    "total_success" = |row| row.total_success,
+    "total_errors" = |row| row.total_errors,
+    "created_automatically" = |row| row.created_automatically,
+    "last_seen_at" = |row| row.last_seen_at,
+} }
+
+into_cells! { Request {
+    "id" = |row| row.id,
+    "project_id" = |row| row.project_id,
+    "session_id" = |row| &row.session_id,
+    "prompt" = |row| &row.prompt,
+    "prompt_type" = |row| row.prompt_type,
+    "status" = |row| row.status,
+    "created_at" = |row| row.created_at,
+    "completed_at" = |row| row.completed_at,
+    "metadata" = |row| &row.metadata,
+    "external_key" = |row| row.external_key.clone(),
+} }
+
+into_cells! { Task {
+    "id" = |row| row.id,
+    "request_id" = |row| row.request_id,
+    "name" = |row| row.name.clone(),
+    "wave_number" = |row| row.wave_number,
+    "status" = |row| row.status,
+    "created_at" = |row| row.created_at,
+    "completed_at" = |row| row.completed_at,
+} }
+
+into_cells! { Subtask {
+    "id" = |row| row.id,
+    "task_list_id" = |row| row.task_list_id,
+    "agent_type" = |row| row.agent_type.clone(),
+    "agent_id" = |row| row.agent_id.clone(),
+    "description" = |row| row.description.clone(),
+    "status" = |row| row.status,
+    "blocked_by" = |row| list(row.blocked_by.as_ref()),
+    "created_at" = |row| row.created_at,
+    "started_at" = |row| row.started_at,
+    "completed_at" = |row| row.completed_at,
+    "context_snapshot" = |row| row.context_snapshot.as_ref(),
+    "result" = |row| row.result.as_ref(),
+    "external_key" = |row| row.external_key.clone(),
+} }
+
+into_cells! { Subscription {
+    "id" = |row| row.id,
+    "agent_id" = |row| &row.agent_id,
+    "topic" = |row| &row.topic,
+    "callback_url" = |row| row.callback_url.clone(),
+    "created_at" = |row| row.created_at,
+    "updated_at" = |row| row.updated_at,
+} }
+
+into_cells! { Blocking {
+    "id" = |row| row.id,
+    "blocked_by" = |row| &row.blocked_by,
+    "blocked_agent" = |row| &row.blocked_agent,
+    "reason" = |row| row.reason.clone(),
+    "created_at" = |row| row.created_at,
+} }
+
+into_cells! { Compaction {
+    "id" = |row| row.id,
+    "session_id" = |row| &row.session_id,
+    "external_key" = |row| &row.external_key,
+    "compaction_trigger" = |row| row.trigger.clone(),
+    "summary" = |row| row.summary.clone(),
+    "metadata" = |row| &row.metadata,
+    "created_at" = |row| row.created_at,
+} }
+
+into_cells! { Message {
+    "id" = |row| row.id,
+    "project_id" = |row| row.project_id,
+    "from_agent_id" = |row| row.from_agent.clone(),
+    "to_agent_id" = |row| row.to_agent.clone(),
+    "message_type" = |row| row.topic.clone().unwrap_or_default(),
+    "topic" = |row| row.topic.clone(),
+    "payload" = |row| &row.content,
+    "priority" = |row| row.priority,
+    "created_at" = |row| row.created_at,
+    "expires_at" = |row| row.expires_at,
+} }
+
+/// An action with the time at which it is recorded.
+pub(super) struct RecordedAt(pub(super) Action, pub(super) Timestamp);
+
+into_cells! { RecordedAt {
+    "id" = |row| row.0.id,
+    "subtask_id" = |row| row.0.subtask_id,
+    "session_id" = |row| row.0.session_id.clone(),
+    "tool_use_id" = |row| row.0.tool_use_id.clone(),
+    "tool_name" = |row| &row.0.tool_name,
+    "tool_type" = |row| row.0.tool_type,
+    "input" = |row| row.0.input.clone().map(String::into_bytes),
+    "output" = |row| row.0.output.clone().map(String::into_bytes),
+    "file_paths" = |row| row.0.file_paths.clone(),
+    "exit_code" = |row| row.0.exit_code,
+    "duration_ms" = |row| row.0.duration_ms,
+    "created_at" = |row| row.0.created_at,
+    "recorded_at" = |row| row.1,
+    "metadata" = |row| &row.0.metadata,
+} }
+
+/// An event with its place: 0 for the last of the batch, -1 for the one before, and so on.
+pub(super) struct Placed(pub(super) NewEvent, pub(super) i64);
+
+into_cells! { Placed {
+    "place" = |row| row.1,
+    "id" = |row| row.0.id,
+    "name" = |row| row.0.name,
+    "created_at" = |row| row.0.at,
+    "channels" = |row| row.0.channels.clone(),
+    "data" = |row| &row.0.data,
+    "summary" = |row| &row.0.summary,
+} }

@@ -1,0 +1,40 @@
+-- Reads whose text differs between the dialects.
+
+-- name: load_known_agents
+select a from unnest(:agents::text[]) as a
+where exists (select 1 from subtasks where agent_id = a)
+    or exists (select 1 from subtasks where agent_type = a)
+    or exists (select 1 from sessions where id = a)
+    or exists (select 1 from subscriptions where agent_id = a)
+    or exists (select 1 from agent_messages where from_agent_id = a)
+
+-- Locks, in key order, what the batch decides on: the given keys, and the sessions that the given rows belong to.
+-- name: lock_keys
+select pg_advisory_xact_lock(locks.key) from (
+    select distinct hashtextextended(names.name, 0) as key from (
+        select unnest(:names::text[]) as name
+        union all select 'session:' || session_id from requests where id in (:requests*) --? requests
+        union all select 'session:' || r.session_id from task_lists t join requests r on r.id = t.request_id where t.id in (:tasks*) --? tasks
+        union all select 'session:' || r.session_id from subtasks s join task_lists t on t.id = s.task_list_id join requests r on r.id = t.request_id where s.id in (:subtasks*) --? subtasks
+        union all select 'session:' || session_id from requests where project_id in (:projects*) --? projects
+    ) as names
+    order by 1
+) as locks
+
+-- name: hourly_actions
+select date_trunc('hour', created_at, 'UTC'), count(*) from actions where created_at >= :since
+group by 1 order by 1
+
+-- name: project_stats
+select p.id, p.name, p.path,
+    (select count(*) from requests r where r.project_id = p.id),
+    (select count(*) from requests r join task_lists t on t.request_id = r.id join subtasks s on s.task_list_id = t.id
+        where r.project_id = p.id),
+    count(a.id), count(a.id) filter (where a.exit_code = 0), avg(a.duration_ms), max(a.created_at)
+from projects p
+left join requests r on r.project_id = p.id
+left join task_lists t on t.request_id = r.id
+left join subtasks s on s.task_list_id = t.id
+left join actions a on a.subtask_id = s.id
+where p.id = :id
+group by p.id, p.name, p.path

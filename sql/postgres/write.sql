@@ -1,0 +1,252 @@
+-- Bulk writes: every column is one array.
+
+-- name: write_projects
+insert into projects (
+    id, path, name, created_at, updated_at, metadata
+)
+select
+    x.id, x.path, x.name, x.created_at, x.updated_at, x.metadata
+from unnest(
+    :id::uuid[], :path::text[], :name::text[], :created_at::timestamptz[], :updated_at::timestamptz[],
+    :metadata::jsonb[]
+) as x (
+    id, path, name, created_at, updated_at, metadata
+)
+on conflict (id) do update set
+    path = excluded.path, name = excluded.name, created_at = excluded.created_at,
+    updated_at = excluded.updated_at, metadata = excluded.metadata
+
+-- name: write_sessions
+insert into sessions (
+    id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
+    last_seen_at
+)
+select
+    x.id, x.project_id, x.started_at, x.ended_at, x.total_tools_used, x.total_success, x.total_errors,
+    x.created_automatically, x.last_seen_at
+from unnest(
+    :id::text[], :project_id::uuid[], :started_at::timestamptz[], :ended_at::timestamptz[],
+    :total_tools_used::integer[], :total_success::integer[], :total_errors::integer[],
+    :created_automatically::boolean[], :last_seen_at::timestamptz[]
+) as x (
+    id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
+    last_seen_at
+)
+on conflict (id) do update set
+    project_id = excluded.project_id, started_at = excluded.started_at, ended_at = excluded.ended_at,
+    total_tools_used = excluded.total_tools_used, total_success = excluded.total_success,
+    total_errors = excluded.total_errors, created_automatically = excluded.created_automatically,
+    last_seen_at = excluded.last_seen_at
+
+-- name: write_requests
+insert into requests (
+    id, project_id, session_id, prompt, prompt_type, status, created_at, completed_at, metadata, external_key
+)
+select
+    x.id, x.project_id, x.session_id, x.prompt, x.prompt_type, x.status, x.created_at, x.completed_at,
+    x.metadata, x.external_key
+from unnest(
+    :id::uuid[], :project_id::uuid[], :session_id::text[], :prompt::text[], :prompt_type::text[],
+    :status::text[], :created_at::timestamptz[], :completed_at::timestamptz[], :metadata::jsonb[],
+    :external_key::text[]
+) as x (
+    id, project_id, session_id, prompt, prompt_type, status, created_at, completed_at, metadata, external_key
+)
+on conflict (id) do update set
+    project_id = excluded.project_id, session_id = excluded.session_id, prompt = excluded.prompt,
+    prompt_type = excluded.prompt_type, status = excluded.status, created_at = excluded.created_at,
+    completed_at = excluded.completed_at, metadata = excluded.metadata, external_key = excluded.external_key
+
+-- name: write_tasks
+insert into task_lists (
+    id, request_id, name, wave_number, status, created_at, completed_at
+)
+select
+    x.id, x.request_id, x.name, x.wave_number, x.status, x.created_at, x.completed_at
+from unnest(
+    :id::uuid[], :request_id::uuid[], :name::text[], :wave_number::integer[], :status::text[],
+    :created_at::timestamptz[], :completed_at::timestamptz[]
+) as x (
+    id, request_id, name, wave_number, status, created_at, completed_at
+)
+on conflict (id) do update set
+    request_id = excluded.request_id, name = excluded.name, wave_number = excluded.wave_number,
+    status = excluded.status, created_at = excluded.created_at, completed_at = excluded.completed_at
+
+-- name: write_subtasks
+insert into subtasks (
+    id, task_list_id, agent_type, agent_id, description, status, blocked_by, created_at, started_at,
+    completed_at, context_snapshot, result, external_key
+)
+select
+    x.id, x.task_list_id, x.agent_type, x.agent_id, x.description, x.status, x.blocked_by::uuid[], x.created_at,
+    x.started_at, x.completed_at, x.context_snapshot, x.result, x.external_key
+from unnest(
+    :id::uuid[], :task_list_id::uuid[], :agent_type::text[], :agent_id::text[], :description::text[],
+    :status::text[], :blocked_by::text[], :created_at::timestamptz[], :started_at::timestamptz[],
+    :completed_at::timestamptz[], :context_snapshot::jsonb[], :result::jsonb[], :external_key::text[]
+) as x (
+    id, task_list_id, agent_type, agent_id, description, status, blocked_by, created_at, started_at,
+    completed_at, context_snapshot, result, external_key
+)
+on conflict (id) do update set
+    task_list_id = excluded.task_list_id, agent_type = excluded.agent_type, agent_id = excluded.agent_id,
+    description = excluded.description, status = excluded.status, blocked_by = excluded.blocked_by,
+    created_at = excluded.created_at, started_at = excluded.started_at, completed_at = excluded.completed_at,
+    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key
+
+-- name: write_subscriptions
+insert into subscriptions (
+    id, agent_id, topic, callback_url, created_at, updated_at
+)
+select
+    x.id, x.agent_id, x.topic, x.callback_url, x.created_at, x.updated_at
+from unnest(
+    :id::uuid[], :agent_id::text[], :topic::text[], :callback_url::text[], :created_at::timestamptz[],
+    :updated_at::timestamptz[]
+) as x (
+    id, agent_id, topic, callback_url, created_at, updated_at
+)
+on conflict (id) do update set
+    agent_id = excluded.agent_id, topic = excluded.topic, callback_url = excluded.callback_url,
+    created_at = excluded.created_at, updated_at = excluded.updated_at
+
+-- name: write_blockings
+insert into blocked_agents (
+    id, blocked_by, blocked_agent, reason, created_at
+)
+select
+    x.id, x.blocked_by, x.blocked_agent, x.reason, x.created_at
+from unnest(
+    :id::uuid[], :blocked_by::text[], :blocked_agent::text[], :reason::text[], :created_at::timestamptz[]
+) as x (
+    id, blocked_by, blocked_agent, reason, created_at
+)
+on conflict (id) do update set
+    blocked_by = excluded.blocked_by, blocked_agent = excluded.blocked_agent, reason = excluded.reason,
+    created_at = excluded.created_at
+
+-- name: write_compactions
+insert into compactions (
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at
+)
+select
+    x.id, x.session_id, x.external_key, x.compaction_trigger, x.summary, x.metadata, x.created_at
+from unnest(
+    :id::uuid[], :session_id::text[], :external_key::text[], :compaction_trigger::text[], :summary::text[],
+    :metadata::jsonb[], :created_at::timestamptz[]
+) as x (
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at
+)
+on conflict (id) do update set
+    session_id = excluded.session_id, external_key = excluded.external_key,
+    compaction_trigger = excluded.compaction_trigger, summary = excluded.summary, metadata = excluded.metadata,
+    created_at = excluded.created_at
+
+-- name: insert_actions
+insert into actions (
+    id, subtask_id, session_id, tool_use_id, tool_name, tool_type, input, output, file_paths, exit_code,
+    duration_ms, created_at, recorded_at, metadata
+)
+select
+    x.id, x.subtask_id, x.session_id, x.tool_use_id, x.tool_name, x.tool_type, x.input, x.output,
+    x.file_paths::text[], x.exit_code, x.duration_ms, x.created_at, x.recorded_at, x.metadata
+from unnest(
+    :id::uuid[], :subtask_id::uuid[], :session_id::text[], :tool_use_id::text[], :tool_name::text[],
+    :tool_type::text[], :input::bytea[], :output::bytea[], :file_paths::text[], :exit_code::integer[],
+    :duration_ms::integer[], :created_at::timestamptz[], :recorded_at::timestamptz[], :metadata::jsonb[]
+) as x (
+    id, subtask_id, session_id, tool_use_id, tool_name, tool_type, input, output, file_paths, exit_code,
+    duration_ms, created_at, recorded_at, metadata
+)
+
+-- name: insert_messages
+insert into agent_messages (
+    id, project_id, from_agent_id, to_agent_id, message_type, topic, payload, priority, created_at, expires_at
+)
+select
+    x.id, x.project_id, x.from_agent_id, x.to_agent_id, x.message_type, x.topic, x.payload, x.priority,
+    x.created_at, x.expires_at
+from unnest(
+    :id::uuid[], :project_id::uuid[], :from_agent_id::text[], :to_agent_id::text[], :message_type::text[],
+    :topic::text[], :payload::jsonb[], :priority::integer[], :created_at::timestamptz[],
+    :expires_at::timestamptz[]
+) as x (
+    id, project_id, from_agent_id, to_agent_id, message_type, topic, payload, priority, created_at, expires_at
+)
+
+-- name: insert_message_reads
+insert into message_reads (
+    message_id, agent_id, read_at
+)
+select
+    x.message_id, x.agent_id, x.read_at
+from unnest(
+    :message_id::uuid[], :agent_id::text[], :read_at::timestamptz[]
+) as x (
+    message_id, agent_id, read_at
+)
+on conflict do nothing
+
+-- name: insert_idempotency
+insert into idempotency_keys (
+    idempotency_key, fingerprint, outcome, created_at
+)
+select
+    x.idempotency_key, x.fingerprint, x.outcome, x.created_at
+from unnest(
+    :idempotency_key::text[], :fingerprint::text[], :outcome::text[], :created_at::timestamptz[]
+) as x (
+    idempotency_key, fingerprint, outcome, created_at
+)
+
+-- name: own_actions
+update actions set subtask_id = x.subtask_id
+from unnest(:id::uuid[], :subtask_id::uuid[]) as x (id, subtask_id) where actions.id = x.id
+
+-- A pair that another node inserts between the two halves gets the same lessons by their numbers: +0.1 for each
+-- success, -0.05 for each failure.
+-- name: learn_scores
+with lessons as (
+    select * from unnest(
+        :keyword::text[], :tool_name::text[], :tool_type::text[], :new_score::float8[], :delta::float8[],
+        :low::float8[], :high::float8[], :usage::integer[], :success::integer[], :last_used::timestamptz[]
+    ) as x (keyword, tool_name, tool_type, new_score, delta, low, high, usage, success, last_used)
+), known as (
+    update keyword_tool_scores k set
+        score = least(greatest(k.score + x.delta, x.low), x.high), usage_count = k.usage_count + x.usage,
+        success_count = k.success_count + x.success, tool_type = x.tool_type, last_used = x.last_used
+    from lessons x where k.keyword = x.keyword and k.tool_name = x.tool_name
+    returning k.keyword, k.tool_name
+)
+insert into keyword_tool_scores as k (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
+select keyword, tool_name, tool_type, new_score, usage, success, last_used from lessons x
+where not exists (select 1 from known where known.keyword = x.keyword and known.tool_name = x.tool_name)
+order by keyword, tool_name
+on conflict (keyword, tool_name) do update set
+    score = least(greatest(
+        k.score + 0.1 * excluded.success_count - 0.05 * (excluded.usage_count - excluded.success_count), 0.1), 5.0),
+    usage_count = k.usage_count + excluded.usage_count, success_count = k.success_count + excluded.success_count,
+    tool_type = excluded.tool_type, last_used = excluded.last_used
+
+-- name: adjust_scores
+update keyword_tool_scores k set score = least(greatest(k.score + x.delta, x.low), x.high), last_used = x.last_used
+from unnest(
+    :keyword::text[], :tool_name::text[], :delta::float8[], :low::float8[], :high::float8[], :last_used::timestamptz[]
+) as x (keyword, tool_name, delta, low, high, last_used)
+where k.keyword = x.keyword and k.tool_name = x.tool_name
+
+-- The last lock that a batch takes; the events and COMMIT follow in the same round trip, so positions are given out in
+-- the order in which they become visible. A promoted standby writes in another timeline: its positions are of a new epoch.
+-- name: advance_log
+update event_log_head set seq = seq + :count::bigint,
+    epoch = case when event_log_head.timeline = now_at.timeline then epoch else epoch + 1 end, timeline = now_at.timeline
+from (select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline) as now_at
+
+-- name: insert_events
+insert into events (seq, id, name, created_at, channels, data, summary)
+select head.seq + x.place, x.id, x.name, x.created_at, x.channels::text[], x.data, x.summary
+from event_log_head head, unnest(
+    :place::bigint[], :id::uuid[], :name::text[], :created_at::timestamptz[], :channels::text[], :data::json[],
+    :summary::json[]
+) as x (place, id, name, created_at, channels, data, summary)

@@ -1,0 +1,117 @@
+-- What a batch of commands must see (see `Footprint`): rows by id or key, and what they hang on.
+-- A line that ends in `--? name` is left out when that parameter is not given.
+
+-- name: load_projects
+select id, path, name, created_at, updated_at, metadata from projects where id in (
+    select id from projects where false
+    union all select id from projects where id in (:projects*) --? projects
+    union all select id from projects where path in (:paths*) --? paths
+)
+
+-- name: load_sessions
+select id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
+    last_seen_at
+from sessions where id in (
+    select id from sessions where false
+    union all select id from sessions where id in (:sessions*) --? sessions
+    union all select id from sessions where project_id in (:projects*) --? projects
+)
+
+-- name: load_requests
+select r.id, r.project_id, r.session_id, r.prompt, r.prompt_type, r.status, r.created_at, r.completed_at, r.metadata,
+    r.external_key,
+    (select count(*) from task_lists c where c.request_id = r.id),
+    (select count(*) from task_lists c where c.request_id = r.id and c.status not in ('completed', 'failed')),
+    (select count(*) from task_lists c where c.request_id = r.id and c.status = 'failed'),
+    (select max(c.wave_number) from task_lists c where c.request_id = r.id)
+from requests r where r.id in (
+    select id from requests where false
+    union all select id from requests where id in (:requests*) --? requests
+    union all select request_id from task_lists where id in (:tasks*) --? tasks
+    union all select t.request_id from subtasks s join task_lists t on t.id = s.task_list_id where s.id in (:subtasks*) --? subtasks
+    union all select id from requests where session_id in (:request_key_sessions*) and external_key in (:request_keys*) --? request_keys
+    union all select t.request_id from subtasks s join task_lists t on t.id = s.task_list_id where s.external_key in (:subtask_keys*) --? subtask_keys
+    union all select q.id from requests q where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and (x.created_at, x.id) > (q.created_at, q.id)) --? newest
+    union all select id from requests where session_id in (:session_requests*) --? session_requests
+)
+
+-- name: load_tasks
+select t.id, t.request_id, t.name, t.wave_number, t.status, t.created_at, t.completed_at,
+    (select count(*) from subtasks c where c.task_list_id = t.id),
+    (select count(*) from subtasks c where c.task_list_id = t.id and c.status not in ('completed', 'failed')),
+    (select count(*) from subtasks c where c.task_list_id = t.id and c.status = 'failed')
+from task_lists t where t.id in (
+    select id from task_lists where false
+    union all select id from task_lists where id in (:tasks*) --? tasks
+    union all select task_list_id from subtasks where id in (:subtasks*) --? subtasks
+    union all select task_list_id from subtasks where external_key in (:subtask_keys*) --? subtask_keys
+    union all select t.id from requests r join task_lists t on t.request_id = r.id and t.wave_number = 0 where r.session_id in (:request_key_sessions*) and r.external_key in (:request_keys*) --? request_keys
+    union all select t.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and (x.created_at, x.id) > (q.created_at, q.id)) --? newest
+)
+
+-- name: load_subtasks
+select s.id, s.task_list_id, s.agent_type, s.agent_id, s.description, s.status, s.blocked_by, s.created_at,
+    s.started_at, s.completed_at, s.context_snapshot, s.result, s.external_key,
+    (select r.session_id from task_lists t join requests r on r.id = t.request_id where t.id = s.task_list_id)
+from subtasks s where s.id in (
+    select id from subtasks where false
+    union all select id from subtasks where id in (:subtasks*) --? subtasks
+    union all select id from subtasks where external_key in (:subtask_keys*) --? subtask_keys
+    union all select s.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 join subtasks s on s.task_list_id = t.id and s.external_key is not null where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and (x.created_at, x.id) > (q.created_at, q.id)) --? newest
+)
+
+-- name: load_actions
+select id, session_id, tool_use_id, subtask_id, exit_code from actions where id in (
+    select id from actions where false
+    union all select id from actions where id in (:actions*) --? actions
+    union all select id from actions where session_id in (:action_key_sessions*) and tool_use_id in (:action_keys*) --? action_keys
+)
+
+-- name: load_action_counts
+select session_id, count(*) from actions where session_id in (:action_sessions*) group by session_id
+
+-- name: load_messages
+select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at
+from agent_messages where id in (:messages*)
+
+-- name: load_message_reads
+select message_id, agent_id, read_at from message_reads
+where message_id in (:messages*) and agent_id in (:agents*)
+
+-- name: load_subscriptions
+select id, agent_id, topic, callback_url, created_at, updated_at from subscriptions where id in (
+    select id from subscriptions where false
+    union all select id from subscriptions where id in (:subscriptions*) --? subscriptions
+    union all select id from subscriptions where agent_id in (:agents*) and topic in (:topics*) --? agents topics
+)
+
+-- name: load_blockings
+select id, blocked_by, blocked_agent, reason, created_at from blocked_agents where id in (
+    select id from blocked_agents where false
+    union all select id from blocked_agents where id in (:blockings*) --? blockings
+    union all select id from blocked_agents where blocked_by in (:blockers*) and blocked_agent in (:blocked*) --? blockers blocked
+)
+
+-- name: load_compactions
+select id, session_id, external_key, compaction_trigger, summary, metadata, created_at from compactions
+where session_id in (:sessions*) and external_key in (:keys*)
+
+-- name: load_idempotency
+select idempotency_key, fingerprint, outcome from idempotency_keys where idempotency_key in (:keys*)
+
+-- name: find_expired_messages
+select id from agent_messages where expires_at < :before order by expires_at limit :limit
+
+-- name: find_idle_sessions
+select id from sessions
+where ended_at is null and started_at < :began_before and coalesce(last_seen_at, started_at) < :seen_before
+order by started_at limit :limit
+
+-- name: find_stuck_subtasks
+select s.id from subtasks s
+join task_lists t on t.id = s.task_list_id
+join requests r on r.id = t.request_id
+where s.status = 'running' and coalesce(s.started_at, s.created_at) < :before
+    and not exists (select 1 from actions a where a.subtask_id = s.id and a.created_at >= :before)
+    and not exists (select 1 from sessions x where x.id = r.session_id and x.ended_at is null and coalesce(x.last_seen_at, x.started_at) >= :before)
+order by s.created_at limit :limit

@@ -1,0 +1,27 @@
+-- Reads whose text differs between the dialects.
+
+-- name: load_known_agents
+select a.value from json_each(:agents) a
+where exists (select 1 from subtasks where agent_id = a.value)
+    or exists (select 1 from subtasks where agent_type = a.value)
+    or exists (select 1 from sessions where id = a.value)
+    or exists (select 1 from subscriptions where agent_id = a.value)
+    or exists (select 1 from agent_messages where from_agent_id = a.value)
+
+-- name: hourly_actions
+select created_at / 3600000000 * 3600000000, count(*) from actions where created_at >= :since
+group by 1 order by 1
+
+-- name: project_stats
+select p.id, p.name, p.path,
+    (select count(*) from requests r where r.project_id = p.id),
+    (select count(*) from requests r join task_lists t on t.request_id = r.id join subtasks s on s.task_list_id = t.id
+        where r.project_id = p.id),
+    count(a.id), sum(a.exit_code = 0), avg(a.duration_ms), max(a.created_at)
+from projects p
+left join requests r on r.project_id = p.id
+left join task_lists t on t.request_id = r.id
+left join subtasks s on s.task_list_id = t.id
+left join actions a on a.subtask_id = s.id
+where p.id = :id
+group by p.id

@@ -1,0 +1,146 @@
+-- Bulk writes: run once for every row.
+
+-- name: write_projects
+insert into projects (
+    id, path, name, created_at, updated_at, metadata
+) values (
+    :id, :path, :name, :created_at, :updated_at, :metadata
+)
+on conflict (id) do update set
+    path = excluded.path, name = excluded.name, created_at = excluded.created_at,
+    updated_at = excluded.updated_at, metadata = excluded.metadata
+
+-- name: write_sessions
+insert into sessions (
+    id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
+    last_seen_at
+) values (
+    :id, :project_id, :started_at, :ended_at, :total_tools_used, :total_success, :total_errors,
+    :created_automatically, :last_seen_at
+)
+on conflict (id) do update set
+    project_id = excluded.project_id, started_at = excluded.started_at, ended_at = excluded.ended_at,
+    total_tools_used = excluded.total_tools_used, total_success = excluded.total_success,
+    total_errors = excluded.total_errors, created_automatically = excluded.created_automatically,
+    last_seen_at = excluded.last_seen_at
+
+-- name: write_requests
+insert into requests (
+    id, project_id, session_id, prompt, prompt_type, status, created_at, completed_at, metadata, external_key
+) values (
+    :id, :project_id, :session_id, :prompt, :prompt_type, :status, :created_at, :completed_at, :metadata,
+    :external_key
+)
+on conflict (id) do update set
+    project_id = excluded.project_id, session_id = excluded.session_id, prompt = excluded.prompt,
+    prompt_type = excluded.prompt_type, status = excluded.status, created_at = excluded.created_at,
+    completed_at = excluded.completed_at, metadata = excluded.metadata, external_key = excluded.external_key
+
+-- name: write_tasks
+insert into task_lists (
+    id, request_id, name, wave_number, status, created_at, completed_at
+) values (
+    :id, :request_id, :name, :wave_number, :status, :created_at, :completed_at
+)
+on conflict (id) do update set
+    request_id = excluded.request_id, name = excluded.name, wave_number = excluded.wave_number,
+    status = excluded.status, created_at = excluded.created_at, completed_at = excluded.completed_at
+
+-- name: write_subtasks
+insert into subtasks (
+    id, task_list_id, agent_type, agent_id, description, status, blocked_by, created_at, started_at,
+    completed_at, context_snapshot, result, external_key
+) values (
+    :id, :task_list_id, :agent_type, :agent_id, :description, :status, :blocked_by, :created_at, :started_at,
+    :completed_at, :context_snapshot, :result, :external_key
+)
+on conflict (id) do update set
+    task_list_id = excluded.task_list_id, agent_type = excluded.agent_type, agent_id = excluded.agent_id,
+    description = excluded.description, status = excluded.status, blocked_by = excluded.blocked_by,
+    created_at = excluded.created_at, started_at = excluded.started_at, completed_at = excluded.completed_at,
+    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key
+
+-- name: write_subscriptions
+insert into subscriptions (
+    id, agent_id, topic, callback_url, created_at, updated_at
+) values (
+    :id, :agent_id, :topic, :callback_url, :created_at, :updated_at
+)
+on conflict (id) do update set
+    agent_id = excluded.agent_id, topic = excluded.topic, callback_url = excluded.callback_url,
+    created_at = excluded.created_at, updated_at = excluded.updated_at
+
+-- name: write_blockings
+insert into blocked_agents (
+    id, blocked_by, blocked_agent, reason, created_at
+) values (
+    :id, :blocked_by, :blocked_agent, :reason, :created_at
+)
+on conflict (id) do update set
+    blocked_by = excluded.blocked_by, blocked_agent = excluded.blocked_agent, reason = excluded.reason,
+    created_at = excluded.created_at
+
+-- name: write_compactions
+insert into compactions (
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at
+) values (
+    :id, :session_id, :external_key, :compaction_trigger, :summary, :metadata, :created_at
+)
+on conflict (id) do update set
+    session_id = excluded.session_id, external_key = excluded.external_key,
+    compaction_trigger = excluded.compaction_trigger, summary = excluded.summary, metadata = excluded.metadata,
+    created_at = excluded.created_at
+
+-- name: insert_actions
+insert into actions (
+    id, subtask_id, session_id, tool_use_id, tool_name, tool_type, input, output, file_paths, exit_code,
+    duration_ms, created_at, recorded_at, metadata
+) values (
+    :id, :subtask_id, :session_id, :tool_use_id, :tool_name, :tool_type, :input, :output, :file_paths,
+    :exit_code, :duration_ms, :created_at, :recorded_at, :metadata
+)
+
+-- name: insert_messages
+insert into agent_messages (
+    id, project_id, from_agent_id, to_agent_id, message_type, topic, payload, priority, created_at, expires_at
+) values (
+    :id, :project_id, :from_agent_id, :to_agent_id, :message_type, :topic, :payload, :priority, :created_at,
+    :expires_at
+)
+
+-- name: insert_message_reads
+insert into message_reads (
+    message_id, agent_id, read_at
+) values (
+    :message_id, :agent_id, :read_at
+)
+on conflict do nothing
+
+-- name: insert_idempotency
+insert into idempotency_keys (
+    idempotency_key, fingerprint, outcome, created_at
+) values (
+    :idempotency_key, :fingerprint, :outcome, :created_at
+)
+
+-- name: own_actions
+update actions set subtask_id = :subtask_id where id = :id
+
+-- name: learn_scores
+insert into keyword_tool_scores (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
+values (:keyword, :tool_name, :tool_type, :new_score, :usage, :success, :last_used)
+on conflict (keyword, tool_name) do update set
+    score = min(max(score + :delta, :low), :high), usage_count = usage_count + excluded.usage_count,
+    success_count = success_count + excluded.success_count, tool_type = excluded.tool_type,
+    last_used = excluded.last_used
+
+-- name: adjust_scores
+update keyword_tool_scores set score = min(max(score + :delta, :low), :high), last_used = :last_used
+where keyword = :keyword and tool_name = :tool_name
+
+-- name: advance_log
+update event_log_head set seq = seq + :count
+
+-- name: insert_events
+insert into events (seq, id, name, created_at, channels, data, summary)
+values ((select seq from event_log_head) + :place, :id, :name, :created_at, :channels, :data, :summary)
