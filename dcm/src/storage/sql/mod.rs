@@ -3,5 +3,7 @@
 pub(crate) mod driver;
 pub(crate) mod migrate;
 mod parse;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 pub(crate) mod registry;
 pub(crate) mod value;
