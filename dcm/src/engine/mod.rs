@@ -98,9 +98,9 @@ impl Dcm {
     /// When the URL cannot be read, the server does not answer or is older than version 14.
     #[cfg(feature = "postgres")]
     pub async fn connect_postgres(url: &str, config: EngineConfig) -> Result<Self> {
-        use crate::storage::sql::{PostgresDriver, PostgresOptions};
+        use crate::storage::sql::postgres::{PostgresDriver, PostgresOptions, parse_url};
         let options = PostgresOptions { max_connections: config.max_connections, ..PostgresOptions::default() };
-        let driver = PostgresDriver::connect(PostgresDriver::parse_url(url)?, options).await?;
+        let driver = PostgresDriver::connect(parse_url(url)?, options).await?;
         Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config).await
     }
 

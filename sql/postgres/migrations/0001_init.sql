@@ -102,7 +102,7 @@ create unique index if not exists actions_external on actions (session_id, tool_
     where tool_use_id is not null;
 
 create table if not exists keyword_tool_scores (
-    id serial primary key,
+    id bigserial primary key,
     keyword text not null,
     tool_name text not null,
     tool_type text not null,

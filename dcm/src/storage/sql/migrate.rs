@@ -36,6 +36,7 @@ const SQLITE: &[Migration] = migrations! { "sqlite":
 
 const POSTGRES: &[Migration] = migrations! { "postgres":
     1 "0001_init",
+    2 "0002_adopt",
 };
 
 /// Every migration of `dialect`, oldest first.

@@ -3,6 +3,8 @@
 pub(crate) mod driver;
 pub(crate) mod migrate;
 mod parse;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 mod reads;
 pub(crate) mod registry;
 mod rows;
