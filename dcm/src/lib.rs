@@ -5,7 +5,9 @@ mod error;
 mod id;
 mod json;
 pub mod model;
+pub mod observe;
 mod time;
+pub mod transcript;
 
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use id::{
