@@ -17,6 +17,7 @@ pub mod routing;
 #[cfg(feature = "engine")]
 pub mod storage;
 mod time;
+pub mod transcript;
 
 #[cfg(feature = "engine")]
 pub use engine::{Dcm, EngineConfig};

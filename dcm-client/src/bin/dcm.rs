@@ -1,1 +1,5 @@
-fn main(){}
+//! The `dcm` command.
+
+fn main() -> std::process::ExitCode {
+    dcm_client::cli::run()
+}

@@ -18,10 +18,7 @@ use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
 
-use crate::api::{
-    Execute, NoContent, Operation, actions, blocking, context, hierarchy, ingest, messages, projects, requests,
-    routing, sessions, subscriptions, subtasks, system, tasks,
-};
+use crate::api::{Execute, Operation};
 use crate::error::{Error, Result};
 use crate::id::IdSource;
 use crate::storage::{Command, IdempotencyKey, Storage};

@@ -1,0 +1,8 @@
+//! The SDK and the command over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod client;
+#[cfg(feature = "cli")]
+mod import;
+mod support;

@@ -1,0 +1,174 @@
+//! What every observer of an agent needs, hooks and transcripts alike: the kind of a tool, a guess at what a prompt
+//! asks for, and texts cut to a size that a store should hold.
+
+use crate::model::{PromptType, ToolType};
+
+/// The most bytes of a tool's input, a tool's output or an agent's last words that are recorded: 64 KiB.
+pub const TEXT_LIMIT: usize = 65_536;
+
+/// The most bytes of a prompt or of a compaction's summary that are recorded: 1 MiB.
+///
+/// People write prompts, and a summary stands for the whole session, so they get more room than a tool's output.
+pub const PROMPT_LIMIT: usize = 1_048_576;
+
+/// What kind of tool goes by the name `name`.
+///
+/// Tools of MCP servers are called `mcp__<server>__<tool>`; `Task` is what older clients call `Agent`.
+#[must_use]
+pub fn tool_type_of(name: &str) -> ToolType {
+    match name {
+        "Task" | "Agent" => ToolType::Agent,
+        "Skill" => ToolType::Skill,
+        "SlashCommand" => ToolType::Command,
+        _ if name.starts_with("mcp__") => ToolType::Mcp,
+        _ => ToolType::Builtin,
+    }
+}
+
+/// `text` in at most `limit` bytes.
+///
+/// A longer text keeps its beginning and ends with a marker that says how many bytes were dropped; the cut never
+/// falls inside a character. A `limit` too small for the marker keeps the beginning alone.
+#[must_use]
+pub fn cut_text(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    // The number in the marker depends on the cut and the cut on the marker's length; the number never has more
+    // digits than the length of the whole text has, so room for that many is always enough.
+    let room = marker(text.len()).len();
+    let Some(budget) = limit.checked_sub(room) else {
+        return text[..floor_char_boundary(text, limit)].to_owned();
+    };
+    let kept = floor_char_boundary(text, budget);
+    let mut cut = String::with_capacity(limit);
+    cut.push_str(&text[..kept]);
+    cut.push_str(&marker(text.len() - kept));
+    cut
+}
+
+fn marker(dropped: usize) -> String {
+    format!("\n[cut: {dropped} bytes dropped]")
+}
+
+/// The largest character boundary that is not beyond `index`.
+fn floor_char_boundary(text: &str, index: usize) -> usize {
+    (0..=index.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+/// Words that settle what is asked for, whatever stands around them.
+const STRONG: [(PromptType, &str); 6] = [
+    (
+        PromptType::Debug,
+        "fix fixes bug bugs debug error errors broken crash crashes crashing fail fails failed failing panic panics exception traceback stacktrace doesnt isnt wont cant repair regression hang hangs wrong",
+    ),
+    (PromptType::Review, "review reviews audit critique approve"),
+    (
+        PromptType::Refactor,
+        "refactor refactoring rename simplify restructure reorganize reorganise cleanup deduplicate extract inline split tidy",
+    ),
+    (
+        PromptType::Feature,
+        "add adds implement implements create introduce support feature develop integrate extend",
+    ),
+    (PromptType::Test, "test tests testing coverage benchmark benchmarks"),
+    (PromptType::Explain, "explain describe clarify summarize summarise understand document"),
+];
+
+/// Words that settle it only when no strong word is there.
+const WEAK: [(PromptType, &str); 3] = [
+    (PromptType::Search, "find search where locate look grep list websearch which"),
+    (PromptType::Explain, "what how why whats hows"),
+    (PromptType::Feature, "write make generate build new"),
+];
+
+/// How many words of a prompt are looked at: what it asks for stands at its beginning, pasted logs come after.
+const WORDS: usize = 60;
+
+/// A guess at what a prompt asks for, from its first words.
+///
+/// The first telling word decides, so "add a login endpoint and its tests" is a feature and "test the login" is a
+/// test; words that only ask ("where", "how") count when nothing else does. It is a guess: a caller that knows better
+/// says so, and [`PromptType::Other`] is an honest answer.
+#[must_use]
+pub fn prompt_type_of(text: &str) -> PromptType {
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_alphanumeric() && !matches!(c, '\'' | '’'))
+        .map(|word| {
+            word.chars().filter(|c| c.is_alphanumeric()).take(24).flat_map(char::to_lowercase).collect()
+        })
+        .filter(|word: &String| !word.is_empty())
+        .take(WORDS)
+        .collect();
+    first_of(&STRONG, &words).or_else(|| first_of(&WEAK, &words)).unwrap_or(PromptType::Other)
+}
+
+fn first_of(table: &[(PromptType, &str)], words: &[String]) -> Option<PromptType> {
+    words.iter().enumerate().find_map(|(at, word)| {
+        let negated =
+            at > 0 && words[at - 1] == "not" && matches!(&**word, "work" | "working" | "start" | "run");
+        let found =
+            table.iter().find(|(_, cues)| cues.split(' ').any(|cue| cue == word)).map(|(kind, _)| *kind);
+        // "does not work" is no cue word, but nobody means anything else by it.
+        found.or_else(|| negated.then_some(PromptType::Debug))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn tools_by_name() {
+        assert_eq!(tool_type_of("Bash"), ToolType::Builtin);
+        assert_eq!(tool_type_of("TaskCreate"), ToolType::Builtin);
+        assert_eq!(tool_type_of("Task"), ToolType::Agent);
+        assert_eq!(tool_type_of("Agent"), ToolType::Agent);
+        assert_eq!(tool_type_of("Skill"), ToolType::Skill);
+        assert_eq!(tool_type_of("SlashCommand"), ToolType::Command);
+        assert_eq!(tool_type_of("mcp__github__create_issue"), ToolType::Mcp);
+    }
+
+    #[test]
+    fn the_first_telling_word_decides() {
+        for (text, expected) in [
+            ("Add a login endpoint and its tests", PromptType::Feature),
+            ("test the login endpoint", PromptType::Test),
+            ("mix phx.server doesn't seem to start", PromptType::Debug),
+            ("scrolling still does not work", PromptType::Debug),
+            ("Why is the build failing?", PromptType::Debug),
+            ("why is it so slow", PromptType::Explain),
+            ("where is the router", PromptType::Search),
+            ("Please review my change", PromptType::Review),
+            ("rename Foo to Bar", PromptType::Refactor),
+            ("did you push?", PromptType::Other),
+            ("", PromptType::Other),
+        ] {
+            assert_eq!(prompt_type_of(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cut_says_how_much_is_missing() {
+        let cut = cut_text(&"x".repeat(100), 60);
+        assert_eq!(cut, format!("{}\n[cut: 65 bytes dropped]", "x".repeat(35)));
+        assert_eq!(cut_text("short", 5), "short");
+        assert_eq!(cut_text("äöü", 3), "ä");
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_text_fits_and_begins_like_the_original(text in "\\PC{0,300}", limit in 0_usize..200) {
+            let cut = cut_text(&text, limit);
+            if text.len() <= limit {
+                prop_assert_eq!(&cut, &text);
+            } else {
+                prop_assert!(cut.len() <= limit);
+                let kept = cut.rfind("\n[cut: ").unwrap_or(cut.len());
+                prop_assert!(text.starts_with(&cut[..kept]));
+            }
+        }
+    }
+}
