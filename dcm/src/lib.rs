@@ -1,6 +1,8 @@
 //! DCM, the Distributed Context Manager: one shared, durable memory for many AI coding agents.
 
 pub mod api;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod id;
 mod json;
