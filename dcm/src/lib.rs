@@ -5,6 +5,8 @@ pub mod api;
 pub mod context;
 #[cfg(feature = "engine")]
 mod engine;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod id;
 mod json;
