@@ -98,6 +98,7 @@ impl Dcm {
         use crate::storage::sql::postgres::{PostgresDriver, PostgresOptions, parse_url};
         let options = PostgresOptions { max_connections: config.max_connections, ..PostgresOptions::default() };
         let driver = PostgresDriver::connect(parse_url(url)?, options).await?;
+        driver.migrate().await?;
         Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config).await
     }
 
