@@ -52,7 +52,9 @@ async fn original(client: &Client, form: Form) {
             }
             if copy.contains(", priority)") {
                 copy = copy.replace(", priority)", ")");
-                block.iter_mut().for_each(|line| line.truncate(line.rfind('\t').unwrap()));
+                for line in &mut block {
+                    line.truncate(line.rfind('\t').unwrap());
+                }
             }
         }
         let sink = client.copy_in(&copy).await.unwrap();
@@ -76,7 +78,8 @@ async fn number(client: &Client, query: &str) -> i64 {
 
 /// Every row of every table, as text.
 async fn dump(client: &Client) -> BTreeMap<String, String> {
-    let tables = "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'S')";
+    let tables =
+        "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'";
     let mut dump = BTreeMap::new();
     for table in client.query(tables, &[]).await.unwrap() {
         let table: String = table.get(0);
