@@ -164,16 +164,16 @@ set
 where status is null or created_at is null
     or jsonb_typeof(context_snapshot) <> 'object' or jsonb_typeof(result) <> 'object';
 
--- `recorded_at` was added by this very transaction, which gave every row there was the time of its start: these are
--- the rows that the original recorded, when they were created. One update, because it may be a large table.
+-- `recorded_at` was added by this very transaction, which gave every row there was the time of its start, and so it
+-- stays: retention counts from the adoption, or an old database would lose its actions on the first day. One update,
+-- because it may be a large table.
 update actions
-set (metadata, session_id, exit_code, created_at, recorded_at) = (
+set (metadata, session_id, exit_code, created_at) = (
     select
         mended.metadata,
         coalesce(session_id, nullif(mended.metadata ->> 'session_id', '')),
         coalesce(exit_code, 0),
-        coalesce(created_at, now()),
-        case when recorded_at = now() then coalesce(created_at, now()) else recorded_at end
+        coalesce(created_at, now())
     from (values (dcm_adopt_mend(metadata, 'value'))) as mended (metadata)
 )
 where recorded_at = now() or jsonb_typeof(metadata) is distinct from 'object' or exit_code is null

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod migration;
+mod round_trips;
 mod transactions;
 mod values;
 
@@ -34,7 +35,7 @@ async fn with_database(test: impl AsyncFnOnce(&TestDatabase)) {
     let name = format!("dcm_test_{}", id.simple());
     let admin = client(&config).await;
     admin.batch_execute(&format!("create database {name}")).await.unwrap();
-    let mut database = TestDatabase { config, name };
+    let mut database = TestDatabase { name, config };
     database.config.dbname(&database.name);
     let outcome = AssertUnwindSafe(test(&database)).catch_unwind().await;
     admin.batch_execute(&format!("drop database {} with (force)", database.name)).await.unwrap();

@@ -322,6 +322,12 @@ async fn a_server_that_is_not_there_is_an_error_that_says_so() {
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.message().contains("dcm_there_is_no_such_database"), "{error}");
 
+        // Never in the clear when the address asks for TLS.
+        let mut config = database.config.clone();
+        config.ssl_mode(tokio_postgres::config::SslMode::Require);
+        let error = PostgresDriver::connect(config, PostgresOptions::default()).await.err().unwrap();
+        assert!(error.message().contains("TLS"), "{error}");
+
         let driver =
             PostgresDriver::connect(database.config.clone(), PostgresOptions::default()).await.unwrap();
         driver.ping().await.unwrap();
