@@ -1,4 +1,4 @@
-//! The operations of DCM: each one defined once, as an input struct and one row of [the table](for_each_operation).
+//! The operations of DCM: each one defined once, as an input struct and one row of [the table](crate::for_each_operation).
 //!
 //! The server's routes, the SDK's methods, the OpenAPI document, the engine's dispatch and the conformance suite are
 //! folds over that table. Nothing in here does I/O.
