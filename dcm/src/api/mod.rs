@@ -10,6 +10,7 @@ pub mod hierarchy;
 pub mod ingest;
 pub mod input;
 pub mod messages;
+pub mod openapi;
 pub mod projects;
 pub mod requests;
 pub mod routing;
