@@ -5,7 +5,10 @@
 #![expect(clippy::missing_panics_doc, reason = "a test kit reports every failure by panicking")]
 
 mod binary;
+pub mod calls;
 pub mod command;
+mod embedded;
+pub mod gate;
 pub mod ports;
 pub mod postgres;
 pub mod server;

@@ -11,11 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::binary;
+use crate::embedded;
 use crate::ports::free_port;
 use crate::postgres::Database;
 
 /// How long a server may take to start, to answer or to stop before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// Where a server keeps its data.
@@ -186,6 +187,23 @@ impl Server {
     #[must_use]
     pub fn database(&self) -> Option<&Database> {
         self.options.database.as_ref()
+    }
+
+    /// Runs one statement on the store that it was given for itself, while it runs; every value as text.
+    #[must_use]
+    pub fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        match &self.options.database {
+            Some(database) => database.rows(sql),
+            None => embedded::rows(&self.data_dir().join("dcm.db"), sql),
+        }
+    }
+
+    /// The one number that `sql` gives.
+    #[must_use]
+    pub fn number(&self, sql: &str) -> i64 {
+        let rows = self.rows(sql);
+        let value = rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok());
+        value.unwrap_or_else(|| panic!("{sql} gave no number but {rows:?}"))
     }
 
     /// Everything it wrote to its two outputs, over all its starts.
