@@ -6,7 +6,7 @@ use dcm_suite::server::{Server, Store};
 
 async fn over_http(store: Store) {
     let mut server = Server::start(store).await;
-    let client = dcm_client::Client::new(&server.api()).expect("a client of the server's own address");
+    let client = dcm_client::Client::new(server.api()).expect("a client of the server's own address");
     dcm::conformance::run(&client).await;
     server.stop().await;
 }
@@ -21,7 +21,8 @@ async fn embedded_in_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn embedded_in_a_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let dcm = Dcm::open_sqlite(&folder.path().join("dcm.db"), EngineConfig::default()).await.expect("a store");
+    let dcm =
+        Dcm::open_sqlite(&folder.path().join("dcm.db"), EngineConfig::default()).await.expect("a store");
     dcm::conformance::run(&dcm).await;
     dcm.close().await;
 }
@@ -29,7 +30,7 @@ async fn embedded_in_a_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres() {
     let database = Database::create();
-    let dcm = Dcm::connect_postgres(&database.url(), EngineConfig::default()).await.expect("a store");
+    let dcm = Dcm::connect_postgres(database.url(), EngineConfig::default()).await.expect("a store");
     dcm::conformance::run(&dcm).await;
     dcm.close().await;
 }

@@ -53,7 +53,7 @@ fn to_hex(bytes: &[u8]) -> String {
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || text.len() % 2 != 0 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
@@ -79,8 +79,8 @@ impl TokenSecrets {
             issued_at: now.as_millis(),
             expires_at: now.as_millis() + LIFETIME_MS,
         };
-        let payload =
-            serde_json::to_vec(&claims).map_err(|error| Error::internal("claims to JSON").with_source(error))?;
+        let payload = serde_json::to_vec(&claims)
+            .map_err(|error| Error::internal("claims to JSON").with_source(error))?;
         let secret = self.0.first().ok_or_else(|| Error::internal("there is no token secret"))?;
         let mac = mac(secret, &payload).ok_or_else(|| Error::internal("the token secret cannot be used"))?;
         Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(&payload), to_hex(&mac.finalize().into_bytes())))
@@ -91,8 +91,10 @@ impl TokenSecrets {
         let (payload, signature) = token.split_once('.')?;
         let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
         let signature = from_hex(signature)?;
-        let genuine =
-            self.0.iter().any(|secret| mac(secret, &payload).is_some_and(|mac| mac.verify_slice(&signature).is_ok()));
+        let genuine = self
+            .0
+            .iter()
+            .any(|secret| mac(secret, &payload).is_some_and(|mac| mac.verify_slice(&signature).is_ok()));
         let claims: TokenClaims = serde_json::from_slice(&payload).ok().filter(|_| genuine)?;
         (claims.expires_at >= now.as_millis()).then_some(claims)
     }
@@ -117,7 +119,7 @@ mod tests {
         assert_eq!(secrets.verify(&token, now).unwrap().agent_id, "agent-1");
         assert_eq!(secrets.verify(&token, now.plus_millis(LIFETIME_MS + 1)), None);
         assert_eq!(secrets.verify(&format!("{token}.x"), now), None);
-        assert_eq!(secrets.verify(&token.replace("a", "b"), now), None);
+        assert_eq!(secrets.verify(&token.replace('a', "b"), now), None);
 
         // The known answer of RFC 2202's idea of HMAC, for SHA-256: key "key", the usual sentence about the fox.
         let known = mac(b"key", b"The quick brown fox jumps over the lazy dog").unwrap();

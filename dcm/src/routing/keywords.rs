@@ -5,12 +5,87 @@ pub const MAX_KEYWORDS: usize = 10;
 
 /// Function words of English, and words that every JSON input of a tool holds.
 const STOP_WORDS: [&str; 81] = [
-    "the", "and", "for", "with", "from", "into", "onto", "over", "under", "about", "after", "before", "between",
-    "through", "during", "without", "within", "against", "this", "that", "these", "those", "its", "his", "her",
-    "their", "our", "your", "you", "they", "them", "are", "was", "were", "been", "being", "have", "has", "had", "does",
-    "did", "doing", "will", "would", "shall", "should", "can", "could", "may", "might", "must", "but", "not", "nor",
-    "yet", "all", "any", "each", "every", "both", "few", "more", "most", "other", "some", "such", "only", "own",
-    "same", "than", "too", "very", "just", "file", "path", "true", "false", "null", "undefined", "error", "ok",
+    "the",
+    "and",
+    "for",
+    "with",
+    "from",
+    "into",
+    "onto",
+    "over",
+    "under",
+    "about",
+    "after",
+    "before",
+    "between",
+    "through",
+    "during",
+    "without",
+    "within",
+    "against",
+    "this",
+    "that",
+    "these",
+    "those",
+    "its",
+    "his",
+    "her",
+    "their",
+    "our",
+    "your",
+    "you",
+    "they",
+    "them",
+    "are",
+    "was",
+    "were",
+    "been",
+    "being",
+    "have",
+    "has",
+    "had",
+    "does",
+    "did",
+    "doing",
+    "will",
+    "would",
+    "shall",
+    "should",
+    "can",
+    "could",
+    "may",
+    "might",
+    "must",
+    "but",
+    "not",
+    "nor",
+    "yet",
+    "all",
+    "any",
+    "each",
+    "every",
+    "both",
+    "few",
+    "more",
+    "most",
+    "other",
+    "some",
+    "such",
+    "only",
+    "own",
+    "same",
+    "than",
+    "too",
+    "very",
+    "just",
+    "file",
+    "path",
+    "true",
+    "false",
+    "null",
+    "undefined",
+    "error",
+    "ok",
 ];
 
 /// The words of `input`, the most frequent first, at most [`MAX_KEYWORDS`].
@@ -43,7 +118,9 @@ mod tests {
 
     #[test]
     fn frequent_words_first_then_first_seen() {
-        let words = extract_keywords(r#"{"command":"cargo test --workspace && cargo fmt","description":"Run the tests"}"#);
+        let words = extract_keywords(
+            r#"{"command":"cargo test --workspace && cargo fmt","description":"Run the tests"}"#,
+        );
         assert_eq!(words, ["cargo", "command", "test", "--workspace", "fmt", "description", "run", "tests"]);
     }
 
@@ -52,7 +129,7 @@ mod tests {
         assert_eq!(extract_keywords("the file path of an ok a bc"), Vec::<String>::new());
         assert_eq!(extract_keywords(&"x".repeat(30)), Vec::<String>::new());
         assert_eq!(extract_keywords(&"x".repeat(29)).len(), 1);
-        let many: String = (0..40).map(|n| format!("word{n} ")).collect();
+        let many: String = (0..40).map(|n| format!("word{n}")).collect::<Vec<_>>().join(" ");
         assert_eq!(extract_keywords(&many).len(), MAX_KEYWORDS);
     }
 }

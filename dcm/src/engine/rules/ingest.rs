@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::actions::record_action;
+use super::actions::{record_action, stored_text};
 use super::compact::mark_requests;
 use super::projects::{canonical_path, ensure_project};
 use super::roll_up::{emit_request, set_subtask_status};
@@ -17,9 +17,8 @@ use crate::api::ingest::{Ingest, IngestCounts, Ingested, Observation};
 use crate::error::Result;
 use crate::id::{ProjectId, TaskId};
 use crate::json::JsonObject;
-use crate::model::{Action, Compaction, Request, RequestStatus, Subtask, SubtaskStatus, TaskStatus};
+use crate::model::{Action, Compaction, Request, RequestStatus, Session, Subtask, SubtaskStatus, TaskStatus};
 use crate::observe::{TEXT_LIMIT, cut_text, prompt_type_of, tool_type_of};
-use crate::redact::redact;
 use crate::storage::{Command, Footprint, State};
 use crate::time::Timestamp;
 
@@ -49,16 +48,23 @@ impl Command for Ingest {
         let session = &self.session_id;
         let keyed = |key: String| (session.clone(), key);
         footprint.sessions.insert(session.clone());
-        footprint.newest_requests.insert(session.clone());
+        if let Some(first) = self.observations.iter().map(Observation::at).min() {
+            let earliest = footprint.newest_requests.entry(session.clone()).or_insert(first);
+            *earliest = first.min(*earliest);
+        }
         footprint.request_keys.insert(keyed(UNPROMPTED.to_owned()));
         footprint.subtask_keys.insert(keyed(main_key(UNPROMPTED)));
         footprint.tasks_of_keyed_requests = true;
-        footprint.project_paths.extend(self.project_path.as_deref().map(|path| canonical_path(path).to_owned()));
+        footprint
+            .project_paths
+            .extend(self.project_path.as_deref().map(|path| canonical_path(path).to_owned()));
         for observation in &self.observations {
             let (prompt, agent) = match observation {
                 Observation::Prompt { key, .. } => (Some(key), None),
                 Observation::TurnEnded { prompt_key, .. } => (prompt_key.as_ref(), None),
-                Observation::AgentStarted { agent_id, prompt_key, .. } => (prompt_key.as_ref(), Some(agent_id)),
+                Observation::AgentStarted { agent_id, prompt_key, .. } => {
+                    (prompt_key.as_ref(), Some(agent_id))
+                }
                 Observation::AgentStopped { agent_id, .. } => (None, Some(agent_id)),
                 Observation::ToolUsed { tool_use_id, prompt_key, agent_id, .. } => {
                     footprint.action_keys.insert(keyed(tool_use_id.clone()));
@@ -90,7 +96,8 @@ impl Command for Ingest {
         let project = self.project_path.as_deref().map(|path| ensure_project(state, path).id);
         ensure_session(state, &self.session_id, project, first);
         let mut ingest = Observer {
-            project: project.or_else(|| state.sessions.get(&self.session_id).and_then(|session| session.project_id)),
+            project: project
+                .or_else(|| state.sessions.get(&self.session_id).and_then(|session| session.project_id)),
             session: &self.session_id,
             state,
             created: IngestCounts::default(),
@@ -174,7 +181,8 @@ impl Observer<'_> {
                 touch_session(self.state, self.session, *at, None);
                 let known = self.state.subtask_keyed(self.session, &agent_key(agent_id)).cloned();
                 let is_new = known.is_none();
-                let mut subtask = known.unwrap_or_else(|| self.create_agent(agent_id, *at, None, None, None, None));
+                let mut subtask =
+                    known.unwrap_or_else(|| self.create_agent(agent_id, *at, None, None, None, None));
                 if subtask.agent_type.is_none() {
                     subtask.agent_type = non_empty(agent_type.as_deref());
                 }
@@ -225,7 +233,9 @@ impl Observer<'_> {
 
     fn session_ended(&mut self, at: Timestamp) -> Novelty {
         let id = self.session.to_owned();
-        if self.state.sessions.get(&id).is_some_and(|session| session.ended_at >= Some(at)) {
+        // An end that lies before what was seen later was not the end: the session was resumed.
+        let over = |session: &Session| session.ended_at >= Some(at) || session.last_seen_at > Some(at);
+        if self.state.sessions.get(&id).is_some_and(over) {
             return Novelty::Known;
         }
         self.state.sessions.update(&id, |session| {
@@ -291,7 +301,7 @@ impl Observer<'_> {
     fn request_for(&mut self, prompt_key: Option<&str>, at: Timestamp) -> Request {
         let known = match prompt_key {
             Some(key) => self.state.request_keyed(self.session, key),
-            None => self.state.newest_request(self.session),
+            None => self.state.request_at(self.session, at),
         };
         match known.cloned() {
             Some(request) => request,
@@ -308,7 +318,13 @@ impl Observer<'_> {
         create_task(self.state, request.id, 0, None, TaskStatus::Running, at).id
     }
 
-    fn create_row(&mut self, request: &Request, at: Timestamp, status: SubtaskStatus, row: NewSubtask<'_>) -> Subtask {
+    fn create_row(
+        &mut self,
+        request: &Request,
+        at: Timestamp,
+        status: SubtaskStatus,
+        row: NewSubtask<'_>,
+    ) -> Subtask {
         let task = self.wave_zero(request, at);
         let mut subtask = Subtask {
             id: self.state.ids.next(),
@@ -408,7 +424,13 @@ impl Observer<'_> {
     }
 
     /// Ends a subtask, or takes what is newer of one that has ended already.
-    fn end_subtask(&mut self, mut subtask: Subtask, at: Timestamp, result: Option<&str>, failed: bool) -> Novelty {
+    fn end_subtask(
+        &mut self,
+        mut subtask: Subtask,
+        at: Timestamp,
+        result: Option<&str>,
+        failed: bool,
+    ) -> Novelty {
         let before = self.state.subtasks.get(&subtask.id).cloned();
         let reaped = subtask.result.as_ref().is_some_and(|result| result.get("failed_by").is_some());
         let over = subtask.completed_at.is_some_and(|ended| ended >= at) && subtask.status.is_final();
@@ -420,7 +442,8 @@ impl Observer<'_> {
                 subtask.result = None;
             }
             if let Some(result) = result {
-                subtask.result = Some(JsonObject::from_value(json!({"message": cut_text(result, TEXT_LIMIT)})));
+                subtask.result =
+                    Some(JsonObject::from_value(json!({"message": cut_text(result, TEXT_LIMIT)})));
             }
         } else if let (None, Some(result)) = (&subtask.result, result) {
             subtask.result = Some(JsonObject::from_value(json!({"message": cut_text(result, TEXT_LIMIT)})));
@@ -450,15 +473,12 @@ impl Observer<'_> {
         else {
             return Novelty::Known;
         };
-        let owner = match agent_id {
-            Some(agent) => match self.state.subtask_keyed(self.session, &agent_key(agent)).cloned() {
-                Some(subtask) => subtask,
-                None => self.create_agent(agent, *at, prompt_key.as_deref(), None, None, None),
-            },
-            None => {
-                let request = self.request_for(prompt_key.as_deref(), *at);
-                self.main_subtask(&request, *at)
-            }
+        let owner = if let Some(agent) = agent_id {
+            let known = self.state.subtask_keyed(self.session, &agent_key(agent)).cloned();
+            known.unwrap_or_else(|| self.create_agent(agent, *at, prompt_key.as_deref(), None, None, None))
+        } else {
+            let request = self.request_for(prompt_key.as_deref(), *at);
+            self.main_subtask(&request, *at)
         };
         if let Some(known) = self.state.action_keyed(self.session, tool_use_id) {
             // Only an observation that says whose call it was may correct the owner.
@@ -469,9 +489,6 @@ impl Observer<'_> {
             }
             return updated_if(wrong);
         }
-        let text = |text: &Option<String>| {
-            text.as_deref().filter(|text| !text.is_empty()).map(|text| cut_text(&redact(text), TEXT_LIMIT))
-        };
         let action = Action {
             id: self.state.ids.next(),
             subtask_id: Some(owner.id),
@@ -479,8 +496,8 @@ impl Observer<'_> {
             tool_use_id: Some(tool_use_id.clone()),
             tool_name: tool_name.clone(),
             tool_type: tool_type.unwrap_or_else(|| tool_type_of(tool_name)),
-            input: text(input),
-            output: text(output),
+            input: stored_text(input.as_deref()),
+            output: stored_text(output.as_deref()),
             file_paths: file_paths.clone(),
             exit_code: *exit_code,
             duration_ms: *duration_ms,
@@ -507,11 +524,18 @@ impl Observer<'_> {
             id: known.as_ref().map_or_else(|| self.state.ids.next(), |known| known.id),
             session_id: self.session.to_owned(),
             external_key: key.to_owned(),
-            trigger: trigger.map(str::to_owned).or_else(|| known.as_ref().and_then(|known| known.trigger.clone())),
-            summary: summary.map(str::to_owned).or_else(|| known.as_ref().and_then(|known| known.summary.clone())),
+            trigger: trigger
+                .map(str::to_owned)
+                .or_else(|| known.as_ref().and_then(|known| known.trigger.clone())),
+            summary: summary
+                .map(str::to_owned)
+                .or_else(|| known.as_ref().and_then(|known| known.summary.clone())),
             metadata: known
                 .as_ref()
-                .map_or_else(JsonObject::default, |known| known.metadata.clone())
+                .map_or_else(
+                    || JsonObject::from_value(json!({"agent_id": self.session})),
+                    |known| known.metadata.clone(),
+                )
                 .merged_with(&metadata.cloned().unwrap_or_default()),
             created_at: known.as_ref().map_or(at, |known| known.created_at),
         };
