@@ -305,7 +305,7 @@ async fn what_cannot_be_read_is_told_and_the_rest_is_imported(store: Store) {
     check_session(&server.calls(), &SESSIONS[2]).await;
 
     let report = imported(&server, &[folder.path()]).await;
-    assert_eq!((&report["broken"], &report["unknown_types"]), (&json!(1), &json!({"telepathy": 2})), "{report}");
+    assert_eq!((&report["broken"], &report["unknown_types"]), (&json!(1), &json!({"telepathy": 2, "(no type)": 1})), "{report}");
     let broken = report["broken_lines"].as_array().unwrap();
     assert_eq!(broken.len(), 1);
     assert_eq!((&broken[0]["file"], &broken[0]["line"]), (&json!(file), &json!(4)));
