@@ -47,6 +47,7 @@ pub struct Options {
     database: Option<Database>,
     data_dir: Option<PathBuf>,
     part: Option<Part>,
+    wrapper: Vec<OsString>,
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
 }
@@ -79,6 +80,7 @@ impl Options {
             database,
             data_dir: None,
             part: None,
+            wrapper: Vec::new(),
             arguments: Vec::new(),
             variables: Vec::new(),
         }
@@ -100,6 +102,12 @@ impl Options {
     #[must_use]
     pub fn program(self, path: impl Into<PathBuf>) -> Self {
         Self { program: Some(path.into()), ..self }
+    }
+
+    /// Runs the program under another one, such as a tracer that replaces itself by it.
+    #[must_use]
+    pub fn under(self, wrapper: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        Self { wrapper: wrapper.into_iter().map(|part| part.as_ref().to_owned()).collect(), ..self }
     }
 
     /// Runs one part of the service alone.
@@ -293,7 +301,10 @@ impl Server {
     fn command(&self) -> Command {
         let options = &self.options;
         let program = options.program.clone().unwrap_or_else(|| binary::program("dcm-server"));
-        let mut command = clean_command(&program, self.folder.path());
+        let mut words = options.wrapper.iter().map(PathBuf::from).chain([program]);
+        let first = words.next().unwrap_or_default();
+        let mut command = clean_command(&first, self.folder.path());
+        command.args(words);
         for (flag, port) in [
             ("--port", self.ports.api),
             ("--ws-port", self.ports.socket),
