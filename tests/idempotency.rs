@@ -162,7 +162,8 @@ async fn a_repeated_post_changes_nothing(store: Store) {
         assert_eq!(answer.status, *status, "{path}: {answer:?}");
     }
     // A key belongs to one path.
-    refused(&api.post_keyed("/api/tasks", "key of /api/actions", &cases[5].body).await);
+    let subscription = json!({"agent_id": "a", "topic": "task.created"});
+    refused(&api.post_keyed("/api/unsubscribe", "key of /api/subscribe", &subscription).await);
 }
 
 /// The same call at once over connections of its own each.
