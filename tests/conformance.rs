@@ -21,7 +21,8 @@ async fn embedded_in_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn embedded_in_a_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let dcm = Dcm::open_sqlite(&folder.path().join("dcm.db"), EngineConfig::default()).await.expect("a store");
+    let dcm =
+        Dcm::open_sqlite(&folder.path().join("dcm.db"), EngineConfig::default()).await.expect("a store");
     dcm::conformance::run(&dcm).await;
     dcm.close().await;
 }

@@ -217,7 +217,8 @@ impl Error {
             ErrorKind::from_status(status),
             message.map_or_else(|| format!("the server answered with status {status}"), str::to_owned),
         );
-        error.0.details = body.get("details").and_then(|details| serde_json::from_value(details.clone()).ok());
+        error.0.details =
+            body.get("details").and_then(|details| serde_json::from_value(details.clone()).ok());
         if let Some(members) = body.as_object() {
             error.0.extra = members
                 .iter()

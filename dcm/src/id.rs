@@ -18,7 +18,8 @@ fn parse_strict(text: &str) -> Option<Uuid> {
         return None;
     }
     let uuid = Uuid::try_parse(text).ok()?;
-    let known_version = (1..=8).contains(&uuid.get_version_num()) && uuid.get_variant() == uuid::Variant::RFC4122;
+    let known_version =
+        (1..=8).contains(&uuid.get_version_num()) && uuid.get_variant() == uuid::Variant::RFC4122;
     (uuid.is_nil() || known_version).then_some(uuid)
 }
 

@@ -1,12 +1,12 @@
 //! DCM, the Distributed Context Manager: one shared, durable memory for many AI coding agents.
 
 pub mod api;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "engine")]
 pub mod context;
 #[cfg(feature = "engine")]
 mod engine;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 mod error;
 mod id;
 mod json;
@@ -25,8 +25,8 @@ pub mod transcript;
 pub use engine::{Dcm, EngineConfig};
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use id::{
-    ActionId, AgentContextId, BlockingId, BriefId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId,
-    SubscriptionId, SubtaskId, TaskId,
+    ActionId, AgentContextId, BlockingId, BriefId, CompactionId, EventId, IdSource, MessageId, ProjectId,
+    RequestId, SubscriptionId, SubtaskId, TaskId,
 };
 pub use json::JsonObject;
 #[cfg(feature = "engine")]

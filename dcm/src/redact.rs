@@ -19,29 +19,29 @@ static SECRETS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         // Private keys.
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
         // AWS, GitHub, GitLab, Slack, Google, Stripe, npm, model providers, JSON web tokens.
-        r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-        r"\bgh[pousr]_[A-Za-z0-9]{20,}\b",
-        r"\bgithub_pat_[A-Za-z0-9_]{20,}\b",
-        r"\bglpat-[A-Za-z0-9_-]{16,}",
-        r"\bxox[abeprs]-[A-Za-z0-9-]{10,}",
-        r"\bAIza[0-9A-Za-z_-]{35}\b",
-        r"\b[rs]k_(?:live|test)_[0-9A-Za-z]{16,}\b",
-        r"\bnpm_[A-Za-z0-9]{30,}\b",
-        r"\bsk-[A-Za-z0-9_-]{20,}",
-        r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+        r"(?-u:\b)(?:AKIA|ASIA)[0-9A-Z]{16}(?-u:\b)",
+        r"(?-u:\b)gh[pousr]_[A-Za-z0-9]{20,}(?-u:\b)",
+        r"(?-u:\b)github_pat_[A-Za-z0-9_]{20,}(?-u:\b)",
+        r"(?-u:\b)glpat-[A-Za-z0-9_-]{16,}",
+        r"(?-u:\b)xox[abeprs]-[A-Za-z0-9-]{10,}",
+        r"(?-u:\b)AIza[0-9A-Za-z_-]{35}(?-u:\b)",
+        r"(?-u:\b)[rs]k_(?:live|test)_[0-9A-Za-z]{16,}(?-u:\b)",
+        r"(?-u:\b)npm_[A-Za-z0-9]{30,}(?-u:\b)",
+        r"(?-u:\b)sk-[A-Za-z0-9_-]{20,}",
+        r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
         // `Authorization: Bearer …`
-        r"((?i)\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~-]{16,}",
+        r"((?i-u:\b(?:bearer|basic)[\x20\t]+))[A-Za-z0-9+/=._~-]{16,}",
         // `scheme://user:password@host`
-        r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+@",
+        r"((?-u:\b)[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s/@]+@",
         // `PASSWORD=…`, `"api_key": "…"`, also inside JSON text, where quotes are escaped.
-        r#"((?i)\b[a-z0-9_-]*(?:passw(?:or)?d|secret|api[_-]?key|access[_-]?key|auth[_-]?token|access[_-]?token|private[_-]?key)\\?["']?\s*[:=]\s*\\?["']?)[^\s"'\\,;&|)}]{6,}"#,
+        r#"((?i-u:(?:passw(?:or)?d|secret|(?:api|access|private)[_-]?key|(?:auth|access)[_-]?token)[a-z0-9_-]{0,20}\\?["']?[\x20\t]*[:=][\x20\t]*\\?["']?))[^\s"'\\,;&|)}]{6,}"#,
     ];
     Regex::new(&shapes.map(|shape| format!("(?:{shape})")).join("|")).ok()
 });
 
 /// `text` without the secrets that can be recognised.
 #[must_use]
-pub fn redact(text: &str) -> Cow<'_, str> {
+pub(crate) fn redact(text: &str) -> Cow<'_, str> {
     let Some(secrets) = &*SECRETS else { return Cow::Borrowed(text) };
     secrets.replace_all(text, |found: &Captures<'_>| {
         let kept = found.iter().skip(1).flatten().next().map_or("", |group| group.as_str());
@@ -58,7 +58,10 @@ mod tests {
     fn secrets_go_and_the_rest_stays() {
         for (text, expected) in [
             ("export AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE", "export AWS_ACCESS_KEY_ID=[redacted]"),
-            ("curl -H 'Authorization: Bearer abcdefghijklmnop1234'", "curl -H 'Authorization: Bearer [redacted]'"),
+            (
+                "curl -H 'Authorization: Bearer abcdefghijklmnop1234'",
+                "curl -H 'Authorization: Bearer [redacted]'",
+            ),
             ("psql postgres://me:hunter2hunter@db/x", "psql postgres://me:[redacted]@db/x"),
             (r#"{"command":"PASSWORD=swordfish ./run"}"#, r#"{"command":"PASSWORD=[redacted] ./run"}"#),
             (r#"{"body":"{\"api_key\": \"k-12345678\"}"}"#, r#"{"body":"{\"api_key\": \"[redacted]\"}"}"#),

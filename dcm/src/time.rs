@@ -195,8 +195,14 @@ mod tests {
         let parsed = Timestamp::parse("2026-02-07T10:00:00.123456Z").unwrap();
         assert_eq!(parsed.to_string(), "2026-02-07T10:00:00.123Z");
         assert_eq!(parsed.as_micros() % 1000, 456);
-        for bad in ["", "2026-02-07", "2026-02-07 10:00:00Z", "2026-02-07T10:00Z", "yesterday", "2026-13-07T10:00:00Z"]
-        {
+        for bad in [
+            "",
+            "2026-02-07",
+            "2026-02-07 10:00:00Z",
+            "2026-02-07T10:00Z",
+            "yesterday",
+            "2026-13-07T10:00:00Z",
+        ] {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
         }
     }

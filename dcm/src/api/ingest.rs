@@ -210,7 +210,8 @@ impl Observation {
             1..=255 => check_text(text).map_err(|complaint| format!("{name} {complaint}")),
             _ => Err(format!("{name} must have at most 255 bytes")),
         };
-        let optional_key = |name: &str, text: &Option<String>| text.as_deref().map_or(Ok(()), |text| key(name, text));
+        let optional_key =
+            |name: &str, text: &Option<String>| text.as_deref().map_or(Ok(()), |text| key(name, text));
         let texts = |texts: &[(&str, Option<&str>)]| {
             texts.iter().try_for_each(|(name, text)| {
                 check_text(text.unwrap_or("")).map_err(|complaint| format!("{name} {complaint}"))
@@ -232,14 +233,29 @@ impl Observation {
                 key("agent_id", agent_id)?;
                 optional_key("prompt_key", prompt_key)?;
                 texts(&[("description", description.as_deref()), ("agent_type", agent_type.as_deref())])?;
-                agent_type.as_deref().filter(|text| !text.is_empty()).map_or(Ok(()), |text| key("agent_type", text))
+                agent_type
+                    .as_deref()
+                    .filter(|text| !text.is_empty())
+                    .map_or(Ok(()), |text| key("agent_type", text))
             }
             Self::AgentStopped { agent_id, agent_type, result, .. } => {
                 key("agent_id", agent_id)?;
                 texts(&[("result", result.as_deref())])?;
-                agent_type.as_deref().filter(|text| !text.is_empty()).map_or(Ok(()), |text| key("agent_type", text))
+                agent_type
+                    .as_deref()
+                    .filter(|text| !text.is_empty())
+                    .map_or(Ok(()), |text| key("agent_type", text))
             }
-            Self::ToolUsed { tool_use_id, agent_id, prompt_key, tool_name, input, output, file_paths, .. } => {
+            Self::ToolUsed {
+                tool_use_id,
+                agent_id,
+                prompt_key,
+                tool_name,
+                input,
+                output,
+                file_paths,
+                ..
+            } => {
                 key("tool_use_id", tool_use_id)?;
                 key("tool_name", tool_name)?;
                 optional_key("agent_id", agent_id)?;

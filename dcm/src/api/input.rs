@@ -365,14 +365,18 @@ impl FieldSource {
         })?;
         match serde_json::from_str(text) {
             Ok(body) => Ok(Self { path, query: Vec::new(), body }),
-            Err(error) if error.is_data() => Err(Error::invalid("Validation failed").with_details(FieldErrors::new())),
+            Err(error) if error.is_data() => {
+                Err(Error::invalid("Validation failed").with_details(FieldErrors::new()))
+            }
             Err(error) => Err(Error::invalid("Malformed JSON").with_extra("message", error.to_string())),
         }
     }
 
     fn text(&self, name: &str) -> Option<&str> {
         let find = |pairs: &'_ [(String, String)]| pairs.iter().position(|(known, _)| known == name);
-        find(&self.path).map(|at| &*self.path[at].1).or_else(|| find(&self.query).map(|at| &*self.query[at].1))
+        find(&self.path)
+            .map(|at| &*self.path[at].1)
+            .or_else(|| find(&self.query).map(|at| &*self.query[at].1))
     }
 
     /// Reads one field; a complaint goes into `errors`.
@@ -417,9 +421,9 @@ impl InputErrors {
     /// Turns the complaints, if there are any, into the error body that `style` asks for.
     pub(crate) fn into_result(self, style: InputErrorStyle, missing: &[(&str, &str)]) -> Result<(), Error> {
         let Some((first, first_complaint)) = self.0.first() else { return Ok(()) };
-        let special = missing
-            .iter()
-            .find(|(field, _)| field == first && matches!(&**first_complaint, "is required" | "must not be empty"));
+        let special = missing.iter().find(|(field, _)| {
+            field == first && matches!(&**first_complaint, "is required" | "must not be empty")
+        });
         let message = match (special, style) {
             (Some((_, message)), _) => (*message).to_owned(),
             (None, InputErrorStyle::NamesField) => format!("Validation failed: Invalid {first}"),

@@ -25,8 +25,11 @@ pub struct WireRequest {
 ///
 /// [`crate::ErrorKind::Internal`] when the operation cannot be written as JSON, which no operation of the table does.
 pub fn to_request<O: Operation>(operation: &O) -> Result<WireRequest> {
-    let fields = serde_json::to_value(operation).map_err(|error| Error::internal("operation to JSON").with_source(error))?;
-    let Value::Object(mut fields) = fields else { return Err(Error::internal("an operation is not an object")) };
+    let fields = serde_json::to_value(operation)
+        .map_err(|error| Error::internal("operation to JSON").with_source(error))?;
+    let Value::Object(mut fields) = fields else {
+        return Err(Error::internal("an operation is not an object"));
+    };
     let mut path_and_query = String::with_capacity(O::META.path.len() + 40);
     let mut rest = O::META.path;
     while let Some((before, after)) = rest.split_once('{') {
@@ -60,8 +63,11 @@ pub fn from_request<O: Operation>(
     query: Vec<(String, String)>,
     body: &[u8],
 ) -> Result<O> {
-    let source =
-        if O::META.method.has_body() { FieldSource::from_body(path, body)? } else { FieldSource { path, query, ..FieldSource::default() } };
+    let source = if O::META.method.has_body() {
+        FieldSource::from_body(path, body)?
+    } else {
+        FieldSource { path, query, ..FieldSource::default() }
+    };
     O::from_source(&source)
 }
 
@@ -145,7 +151,8 @@ mod tests {
 
     #[test]
     fn complaints_name_the_field_and_what_would_be_right() {
-        let error = from_request::<TaskCreate>(vec![], vec![], br#"{"request_id":"x","status":"done"}"#).unwrap_err();
+        let error =
+            from_request::<TaskCreate>(vec![], vec![], br#"{"request_id":"x","status":"done"}"#).unwrap_err();
         assert_eq!(error.message(), "Validation failed: Invalid request_id");
         let details = error.details().unwrap();
         assert!(details["request_id"][0].contains("UUID"));

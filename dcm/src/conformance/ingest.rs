@@ -102,6 +102,69 @@ pub async fn a_repeat_changes_nothing(api: &impl Api) {
     assert_eq!(after.3, before.3, "the scorer learned nothing twice");
 }
 
+/// Without a prompt key, an observation is about the prompt that was the newest when it happened: a repeat leaves
+/// later prompts alone.
+pub async fn a_repeat_leaves_later_prompts_alone(api: &impl Api) {
+    let scene = Scene::new();
+    let script = vec![
+        observed::prompt("p1", scene.at(1), "First"),
+        observed::tool("u1", scene.at(2), None),
+        observed::turn_ended(None, scene.at(3)),
+        observed::prompt("p2", scene.at(4), "Second"),
+        observed::tool("u2", scene.at(5), None),
+    ];
+    scene.send(api, script.clone()).await;
+    let before = (scene.requests(api).await, scene.actions(api).await);
+    let statuses: Vec<_> = before.0.iter().map(|request| request.request.status).collect();
+    same_order(
+        &statuses,
+        &[RequestStatus::Completed, RequestStatus::Active],
+        "the first turn ended, not the second",
+    );
+    for part in [&script[..], &script[..3], &script[2..3]] {
+        let answer = scene.send(api, part.to_vec()).await;
+        assert_eq!(
+            (answer.created, answer.updated),
+            (IngestCounts::default(), 0),
+            "a repeat changes nothing"
+        );
+        assert_eq!(answer.known, part.len(), "everything was known");
+    }
+    let after = (scene.requests(api).await, scene.actions(api).await);
+    assert!(after.0 == before.0, "the tree is the same, got {:?} after {:?}", after.0, before.0);
+    assert_eq!(after.1, before.1, "the actions are the same");
+}
+
+/// A session that was resumed is open, and the repeat of its earlier end does not close it.
+pub async fn a_resumed_session_stays_open(api: &impl Api) {
+    let scene = Scene::new();
+    let started = |n| Observation::SessionStarted { at: scene.at(n), reason: None };
+    let script = [
+        started(0),
+        observed::prompt("p1", scene.at(1), "First"),
+        observed::turn_ended(Some("p1"), scene.at(2)),
+        Observation::SessionEnded { at: scene.at(3), reason: None },
+        started(4),
+        observed::prompt("p2", scene.at(5), "Second"),
+    ];
+    scene.send(api, script[..4].to_vec()).await;
+    let ended_at = session_now(api, &scene.session).await.session.ended_at;
+    assert_eq!(ended_at, Some(scene.at(3)), "the session ended");
+    scene.send(api, script[4..].to_vec()).await;
+    for part in [&script[..], &script[..4], &script[3..4]] {
+        let session = session_now(api, &scene.session).await.session;
+        assert_eq!((session.started_at, session.ended_at), (scene.at(0), None), "a resumed session is open");
+        let answer = scene.send(api, part.to_vec()).await;
+        assert_eq!(
+            (answer.updated, answer.known),
+            (0, part.len()),
+            "a repeat changes nothing, got {answer:?}"
+        );
+    }
+    let session = session_now(api, &scene.session).await.session;
+    assert_eq!(session.ended_at, None, "the repeat of its earlier end does not close it");
+}
+
 /// Pieces, each sent twice, make the same tree as the whole.
 pub async fn pieces_make_the_whole(api: &impl Api) {
     let (whole, pieces) = (Scene::new(), Scene::new());

@@ -173,6 +173,8 @@ macro_rules! for_each_conformance_case {
             ingest {
                 a_session_becomes_a_tree: ingest;
                 a_repeat_changes_nothing: ingest;
+                a_repeat_leaves_later_prompts_alone: ingest;
+                a_resumed_session_stays_open: ingest session_get;
                 pieces_make_the_whole: ingest;
                 a_repeat_completes_what_was_cut_off: ingest;
                 a_prompt_is_open_until_the_turn_ends: ingest;

@@ -154,7 +154,12 @@ pub fn sources(rows: &ContextRows) -> Vec<ContextSource> {
         sources.push(source("history", "actions".to_owned(), 0.7, summary));
     }
     if let Some(session) = &rows.session {
-        sources.push(source("session", session.id.to_string(), 0.8, format!("Session {}", session.session_id)));
+        sources.push(source(
+            "session",
+            session.id.to_string(),
+            0.8,
+            format!("Session {}", session.session_id),
+        ));
     }
     if let Some(project) = &rows.project {
         let summary = format!("Project {}", project.name.as_deref().unwrap_or(&project.path));

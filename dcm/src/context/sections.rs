@@ -9,7 +9,11 @@ use crate::time::Timestamp;
 /// `text` on one line, cut to `width` characters.
 fn cut(text: &str, width: usize) -> String {
     let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if flat.chars().count() <= width { flat } else { format!("{}...", first_chars(&flat, width.saturating_sub(3))) }
+    if flat.chars().count() <= width {
+        flat
+    } else {
+        format!("{}...", first_chars(&flat, width.saturating_sub(3)))
+    }
 }
 
 pub(super) fn render(
@@ -85,7 +89,9 @@ fn task_line(task: &ContextTask) -> String {
 
 fn active_tasks(lines: &mut Vec<String>, rows: &ContextRows) {
     let mut content = Vec::new();
-    for (status, most) in [(SubtaskStatus::Running, 5), (SubtaskStatus::Blocked, 5), (SubtaskStatus::Pending, 3)] {
+    for (status, most) in
+        [(SubtaskStatus::Running, 5), (SubtaskStatus::Blocked, 5), (SubtaskStatus::Pending, 3)]
+    {
         let of_status: Vec<&ContextTask> = rows.tasks.iter().filter(|task| task.status == status).collect();
         content.extend(of_status.iter().take(most).map(|task| task_line(task)));
         if of_status.len() > most {
@@ -121,7 +127,8 @@ fn current_task(lines: &mut Vec<String>, title: &str, rows: &ContextRows, now: T
 
 fn blockers(lines: &mut Vec<String>, rows: &ContextRows) {
     let content = rows.blockings.iter().take(5).map(|one| {
-        let reason = one.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", cut(reason, 80)));
+        let reason =
+            one.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", cut(reason, 80)));
         format!("- blocked by {} since {}{reason}", cut(&one.blocked_by_agent, 60), one.created_at)
     });
     section(lines, "Blockers", content);
@@ -163,23 +170,31 @@ fn distinct_files(rows: &ContextRows) -> Vec<(&str, &'static str)> {
 }
 
 fn files(lines: &mut Vec<String>, rows: &ContextRows) {
-    section(lines, "Relevant Files", distinct_files(rows).into_iter().take(8).map(|(path, _)| format!("- `{path}`")));
+    section(
+        lines,
+        "Relevant Files",
+        distinct_files(rows).into_iter().take(8).map(|(path, _)| format!("- `{path}`")),
+    );
 }
 
 fn changes(lines: &mut Vec<String>, rows: &ContextRows) {
-    let content = distinct_files(rows).into_iter().take(10).map(|(path, kind)| format!("- [{kind}] `{path}`"));
+    let content =
+        distinct_files(rows).into_iter().take(10).map(|(path, kind)| format!("- [{kind}] `{path}`"));
     section(lines, "Changes to Review", content);
 }
 
 fn failures(lines: &mut Vec<String>, rows: &ContextRows) {
     let failed = rows.history.iter().filter(|action| action.exit_code != 0);
-    let content = failed.take(5).map(|action| format!("- {} failed (exit code {})", action.tool_name, action.exit_code));
+    let content = failed
+        .take(5)
+        .map(|action| format!("- {} failed (exit code {})", action.tool_name, action.exit_code));
     section(lines, "Previous Issues", content);
 }
 
 fn history(lines: &mut Vec<String>, rows: &ContextRows) {
     let content = rows.history.iter().take(5).map(|action| {
-        let outcome = if action.exit_code == 0 { "OK".to_owned() } else { format!("ERR:{}", action.exit_code) };
+        let outcome =
+            if action.exit_code == 0 { "OK".to_owned() } else { format!("ERR:{}", action.exit_code) };
         let took = action.duration_ms.map_or_else(String::new, |ms| format!(" {ms} ms"));
         let paths: Vec<&str> = action.file_paths.iter().take(2).map(String::as_str).collect();
         format!("- [{outcome}] {}{took} {}", action.tool_name, paths.join(", ")).trim_end().to_owned()

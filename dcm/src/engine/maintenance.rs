@@ -77,7 +77,8 @@ impl Maintenance {
     ) -> Result<()> {
         let began = clock.now();
         // Twice the interval: a node that dies is replaced at the next but one run.
-        let lease_ms = i64::try_from(config.cleanup_interval_ms).unwrap_or(i64::MAX / 4).saturating_mul(2).max(10_000);
+        let lease_ms =
+            i64::try_from(config.cleanup_interval_ms).unwrap_or(i64::MAX / 4).saturating_mul(2).max(10_000);
         if !store.lease(LEASE, &self.holder, began, began.plus_millis(lease_ms)).await? {
             return Ok(());
         }

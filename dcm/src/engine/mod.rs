@@ -72,8 +72,10 @@ impl Dcm {
     /// When another process has it open, or the file cannot be used.
     #[cfg(feature = "sqlite")]
     pub async fn open_sqlite(path: &Path, config: EngineConfig) -> Result<Self> {
-        let driver = crate::storage::sql::SqliteDriver::open(path, config.max_connections.clamp(1, 4)).await?;
-        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config).await
+        let driver =
+            crate::storage::sql::SqliteDriver::open(path, config.max_connections.clamp(1, 4)).await?;
+        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config)
+            .await
     }
 
     /// An embedded store that lives in memory and ends with the process.
@@ -84,7 +86,8 @@ impl Dcm {
     #[cfg(feature = "sqlite")]
     pub async fn open_in_memory(config: EngineConfig) -> Result<Self> {
         let driver = crate::storage::sql::SqliteDriver::open_in_memory().await?;
-        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config).await
+        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config)
+            .await
     }
 
     /// Connects to the PostgreSQL database at `url` (`postgres://user:password@host/name`), creating or adopting the
@@ -96,10 +99,12 @@ impl Dcm {
     #[cfg(feature = "postgres")]
     pub async fn connect_postgres(url: &str, config: EngineConfig) -> Result<Self> {
         use crate::storage::sql::postgres::{PostgresDriver, PostgresOptions, parse_url};
-        let options = PostgresOptions { max_connections: config.max_connections, ..PostgresOptions::default() };
+        let options =
+            PostgresOptions { max_connections: config.max_connections, ..PostgresOptions::default() };
         let driver = PostgresDriver::connect(parse_url(url)?, options).await?;
         driver.migrate().await?;
-        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config).await
+        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config)
+            .await
     }
 
     /// Runs on a store of your own, with the machine's clock.

@@ -9,11 +9,12 @@ use crate::api::blocking::{
     BlockedBy, BlockingAgent, BlockingCheck, BlockingChecked, BlockingGet, BlockingState, BlockingSummary,
 };
 use crate::api::context::{
-    Brief, BriefFormat, CompactState, CompactStatus, ContextAnswer, ContextCounts, ContextData, ContextGenerate,
-    ContextGenerated, ContextGet, ContextSource, GeneratedBrief,
+    Brief, BriefFormat, CompactState, CompactStatus, ContextAnswer, ContextCounts, ContextData,
+    ContextGenerate, ContextGenerated, ContextGet, ContextSource, GeneratedBrief,
 };
 use crate::api::hierarchy::{
-    ActiveAgentList, ActiveAgents, Hierarchy, HierarchyCounts, HierarchyGet, ProjectNode, RequestNode, TaskNode,
+    ActiveAgentList, ActiveAgents, Hierarchy, HierarchyCounts, HierarchyGet, ProjectNode, RequestNode,
+    TaskNode,
 };
 use crate::api::messages::{Inbox, MessageInbox, MessageList, MessagePage, MessageView};
 use crate::api::projects::{
@@ -24,8 +25,12 @@ use crate::api::routing::{RoutingReport, RoutingStats, RoutingSuggest, Suggestio
 use crate::api::sessions::{
     RequestSummary, SessionDetail, SessionGet, SessionList, SessionPage, SessionReport, SessionStats,
 };
-use crate::api::subscriptions::{AgentSubscriptions, SubscriptionList, SubscriptionPage, SubscriptionsOfAgent};
-use crate::api::subtasks::{SubtaskDetail, SubtaskGet, SubtaskList, SubtaskPage, SubtaskView, SubtaskWithActions};
+use crate::api::subscriptions::{
+    AgentSubscriptions, SubscriptionList, SubscriptionPage, SubscriptionsOfAgent,
+};
+use crate::api::subtasks::{
+    SubtaskDetail, SubtaskGet, SubtaskList, SubtaskPage, SubtaskView, SubtaskWithActions,
+};
 use crate::api::system::{
     CleanupReport, CleanupStats, Health, HealthReport, Stats, StatsReport, ToolsSummary, ToolsSummaryReport,
 };
@@ -37,7 +42,6 @@ use crate::routing::{parse_keywords, rounded, suggest};
 use crate::storage::{
     ActionFilter, ActiveFilter, ContextQuery, ContextRows, InboxQuery, Page, RequestFilter, SubtaskFilter,
 };
-use crate::time::Timestamp;
 
 /// The agent id under which the dashboard looks at everybody's mail.
 const MONITOR: &str = "all";
@@ -146,7 +150,11 @@ impl Run<HierarchyGet> for Dcm {
             .into_iter()
             .map(|request| RequestNode { tasks: tasks.remove(&request.id).unwrap_or_default(), request })
             .collect();
-        Ok(Hierarchy { hierarchy: ProjectNode { project: rows.project, requests }, stats: rows.stats, counts })
+        Ok(Hierarchy {
+            hierarchy: ProjectNode { project: rows.project, requests },
+            stats: rows.stats,
+            counts,
+        })
     }
 }
 
@@ -191,7 +199,9 @@ impl Run<TaskGet> for Dcm {
         let task = self.store().task(operation.id).await?.ok_or_else(|| Error::not_found("Task"))?;
         let filter = SubtaskFilter { task_id: Some(operation.id), ..SubtaskFilter::default() };
         let subtasks = self.store().subtask_page(filter, all_of_one_parent()).await?;
-        Ok(TaskDetail { task: TaskWithSubtasks { task, subtasks: subtasks.into_iter().map(Into::into).collect() } })
+        Ok(TaskDetail {
+            task: TaskWithSubtasks { task, subtasks: subtasks.into_iter().map(Into::into).collect() },
+        })
     }
 }
 
@@ -302,7 +312,8 @@ impl Run<MessageInbox> for Dcm {
         };
         let rows = self.store().inbox(query).await?;
         let mut unread = rows.unread;
-        let unseen: Vec<_> = rows.messages.iter().filter(|(_, read)| !read).map(|(message, _)| message.id).collect();
+        let unseen: Vec<_> =
+            rows.messages.iter().filter(|(_, read)| !read).map(|(message, _)| message.id).collect();
         if !monitor && !unseen.is_empty() {
             unread -= i64::try_from(unseen.len()).unwrap_or(i64::MAX);
             self.commit_aside(MarkRead { agent_id: operation.agent_id.clone(), messages: unseen }).await?;
@@ -326,7 +337,12 @@ impl Run<SubscriptionsOfAgent> for Dcm {
         let mut subscriptions = self.store().subscriptions(Some(operation.agent_id.clone()), None).await?;
         subscriptions.sort_by(|a, b| a.topic.cmp(&b.topic));
         let topics: Vec<String> = subscriptions.iter().map(|one| one.topic.clone()).collect();
-        Ok(AgentSubscriptions { agent_id: operation.agent_id, count: subscriptions.len(), subscriptions, topics })
+        Ok(AgentSubscriptions {
+            agent_id: operation.agent_id,
+            count: subscriptions.len(),
+            subscriptions,
+            topics,
+        })
     }
 }
 
@@ -348,7 +364,12 @@ impl Run<BlockingGet> for Dcm {
             rows.into_iter().partition(|one| one.blocked_agent == agent);
         let blocked_by: Vec<BlockedBy> = blocked_by
             .into_iter()
-            .map(|one| BlockedBy { id: one.id, by_agent: one.blocked_by, reason: one.reason, since: one.created_at })
+            .map(|one| BlockedBy {
+                id: one.id,
+                by_agent: one.blocked_by,
+                reason: one.reason,
+                since: one.created_at,
+            })
             .collect();
         let blocking: Vec<BlockingAgent> = blocking
             .into_iter()
@@ -494,7 +515,13 @@ impl Run<ContextGet> for Dcm {
                 session: rows.session,
                 project: rows.project,
             };
-            return Ok(ContextAnswer::Raw { agent_id, session_id, agent_type: options.agent_type(), data, counts });
+            return Ok(ContextAnswer::Raw {
+                agent_id,
+                session_id,
+                agent_type: options.agent_type(),
+                data,
+                counts,
+            });
         }
         let (brief, sources, agent_type) = self.brief(options).await?;
         Ok(ContextAnswer::Brief { agent_id, session_id, agent_type, brief, sources })
@@ -505,20 +532,18 @@ impl Run<CompactStatus> for Dcm {
     async fn run(&self, operation: CompactStatus) -> Result<CompactState> {
         let session_id = operation.session_id;
         let filter = RequestFilter { session_id: Some(session_id.clone()), ..RequestFilter::default() };
-        let newest = self.store().request_page(filter, Page { limit: 1, offset: 0 }).await?.pop();
-        let Some(newest) = newest else {
+        if self.store().request_page(filter, Page { limit: 1, offset: 0 }).await?.is_empty() {
             return Ok(CompactState::Unknown { session_id, exists: false, compacted: false });
-        };
-        let marks = newest.metadata.to_map();
-        let mark = |name: &str| marks.get(name).and_then(serde_json::Value::as_str);
-        let compacted_at = mark("compacted_at").and_then(Timestamp::parse);
+        }
+        let compaction = self.store().newest_compaction(session_id.clone()).await?;
+        let agent = compaction.as_ref().and_then(|one| one.metadata.get("agent_id"));
         Ok(CompactState::Known {
             session_id,
             exists: true,
-            compacted: compacted_at.is_some(),
-            compacted_at,
-            compact_summary: mark("compact_summary").map(str::to_owned),
-            compact_agent: mark("compact_agent").map(str::to_owned),
+            compacted: compaction.is_some(),
+            compacted_at: compaction.as_ref().map(|one| one.created_at),
+            compact_summary: compaction.and_then(|one| one.summary),
+            compact_agent: agent.as_ref().and_then(serde_json::Value::as_str).map(str::to_owned),
         })
     }
 }

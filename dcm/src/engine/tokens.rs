@@ -17,16 +17,16 @@ const SETTING: &str = "ws_auth_secret";
 
 /// What a token says; the order of the fields is that of the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenClaims {
+pub(super) struct TokenClaims {
     /// The agent that may use it.
-    pub agent_id: String,
+    pub(super) agent_id: String,
     /// The session it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session_id: Option<String>,
+    pub(super) session_id: Option<String>,
     /// When it was issued, in milliseconds since 1970.
-    pub issued_at: i64,
+    pub(super) issued_at: i64,
     /// Until when it is valid, in milliseconds since 1970.
-    pub expires_at: i64,
+    pub(super) expires_at: i64,
 }
 
 /// The secrets of tokens: the first signs, all are accepted.
@@ -79,8 +79,8 @@ impl TokenSecrets {
             issued_at: now.as_millis(),
             expires_at: now.as_millis() + LIFETIME_MS,
         };
-        let payload =
-            serde_json::to_vec(&claims).map_err(|error| Error::internal("claims to JSON").with_source(error))?;
+        let payload = serde_json::to_vec(&claims)
+            .map_err(|error| Error::internal("claims to JSON").with_source(error))?;
         let secret = self.0.first().ok_or_else(|| Error::internal("there is no token secret"))?;
         let mac = mac(secret, &payload).ok_or_else(|| Error::internal("the token secret cannot be used"))?;
         Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(&payload), to_hex(&mac.finalize().into_bytes())))
@@ -91,8 +91,10 @@ impl TokenSecrets {
         let (payload, signature) = token.split_once('.')?;
         let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
         let signature = from_hex(signature)?;
-        let genuine =
-            self.0.iter().any(|secret| mac(secret, &payload).is_some_and(|mac| mac.verify_slice(&signature).is_ok()));
+        let genuine = self
+            .0
+            .iter()
+            .any(|secret| mac(secret, &payload).is_some_and(|mac| mac.verify_slice(&signature).is_ok()));
         let claims: TokenClaims = serde_json::from_slice(&payload).ok().filter(|_| genuine)?;
         (claims.expires_at >= now.as_millis()).then_some(claims)
     }

@@ -44,12 +44,15 @@ fn count(home: Option<&Path>, now: Timestamp) -> ToolsSummaryReport {
     let number = |count: fn(&Path) -> i64| claude.as_deref().map_or(0, count);
     ToolsSummaryReport {
         skills: number(|claude| {
-            entries(&claude.join("skills")).filter(|(path, kind)| kind.is_dir() && path.join("SKILL.md").is_file()).count() as i64
+            entries(&claude.join("skills"))
+                .filter(|(path, kind)| kind.is_dir() && path.join("SKILL.md").is_file())
+                .count() as i64
         }),
         commands: number(|claude| commands(&claude.join("commands"), 0)),
         workflows: number(|claude| {
-            entries(&claude.join("skills/workflow/templates")).filter(|(path, kind)| kind.is_file() && ends_with(path, "yaml")).count()
-                as i64
+            entries(&claude.join("skills/workflow/templates"))
+                .filter(|(path, kind)| kind.is_file() && ends_with(path, "yaml"))
+                .count() as i64
         }),
         plugins: number(plugins),
         cached_at: now,
@@ -59,10 +62,9 @@ fn count(home: Option<&Path>, now: Timestamp) -> ToolsSummaryReport {
 
 /// The entries of a directory with their kinds; links are not followed.
 fn entries(directory: &Path) -> impl Iterator<Item = (PathBuf, std::fs::FileType)> + use<> {
-    std::fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok().and_then(|entry| entry.file_type().ok().map(|kind| (entry.path(), kind))))
+    std::fs::read_dir(directory).into_iter().flatten().filter_map(|entry| {
+        entry.ok().and_then(|entry| entry.file_type().ok().map(|kind| (entry.path(), kind)))
+    })
 }
 
 fn ends_with(path: &Path, extension: &str) -> bool {
@@ -118,8 +120,11 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         std::fs::create_dir_all(claude.join("plugins")).unwrap();
-        std::fs::write(claude.join("plugins/installed_plugins.json"), r#"{"version":2,"plugins":{"a":[],"b":[]}}"#)
-            .unwrap();
+        std::fs::write(
+            claude.join("plugins/installed_plugins.json"),
+            r#"{"version":2,"plugins":{"a":[],"b":[]}}"#,
+        )
+        .unwrap();
         let counted = count(Some(home.path()), Timestamp::from_millis(0));
         assert_eq!((counted.skills, counted.commands, counted.workflows, counted.plugins), (1, 2, 1, 2));
         assert_eq!(count(None, Timestamp::from_millis(0)).skills, 0);

@@ -28,7 +28,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the task that commits. It ends when every [`Writer`] is dropped, after committing what waits.
-    pub(crate) fn start(store: Arc<dyn Storage>, clock: Arc<dyn Clock>, ids: IdSource) -> (Self, JoinHandle<()>) {
+    pub(crate) fn start(
+        store: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        ids: IdSource,
+    ) -> (Self, JoinHandle<()>) {
         let (queue, mut waiting) = mpsc::channel::<Job>(QUEUE);
         let task = tokio::spawn(async move {
             let mut jobs = Vec::with_capacity(BATCH);
@@ -56,16 +60,23 @@ impl Writer {
     }
 
     /// Commits a command and answers its outcome.
-    pub(crate) async fn commit<C: Command>(&self, command: C, key: Option<IdempotencyKey>) -> Result<C::Outcome> {
+    pub(crate) async fn commit<C: Command>(
+        &self,
+        command: C,
+        key: Option<IdempotencyKey>,
+    ) -> Result<C::Outcome> {
         let (reply, outcome) = oneshot::channel();
-        self.queue.try_send(Job { command: Submitted::new(command, key), reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Error::new(ErrorKind::Unavailable, "too many writes are waiting, try again shortly")
-                    .with_retry_after(1)
-            }
-            mpsc::error::TrySendError::Closed(_) => Error::unavailable("the writer has ended"),
-        })?;
-        let outcome = outcome.await.map_err(|_| Error::unavailable("the writer ended before it answered"))??;
+        self.queue.try_send(Job { command: Submitted::new(command, key), reply }).map_err(
+            |error| match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    Error::new(ErrorKind::Unavailable, "too many writes are waiting, try again shortly")
+                        .with_retry_after(1)
+                }
+                mpsc::error::TrySendError::Closed(_) => Error::unavailable("the writer has ended"),
+            },
+        )?;
+        let outcome =
+            outcome.await.map_err(|_| Error::unavailable("the writer ended before it answered"))??;
         outcome
             .downcast::<C::Outcome>()
             .map(|outcome| *outcome)

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::rules::{MarkCompacted, SendMessage};
 use super::{Dcm, Run};
 use crate::api::NoContent;
-use crate::api::actions::{ActionDelete, ActionDeleteBySession, ActionRecord, ActionRecorded, ActionsDeleted};
+use crate::api::actions::{
+    ActionDelete, ActionDeleteBySession, ActionRecord, ActionRecorded, ActionsDeleted,
+};
 use crate::api::blocking::{Block, Blocked, BlockingDelete, Unblock, Unblocked};
 use crate::api::context::{CompactRestore, CompactRestored, ContextGenerate, ContextGenerated};
 use crate::api::ingest::{Ingest, Ingested};

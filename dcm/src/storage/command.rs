@@ -128,7 +128,11 @@ impl Batch {
 
     /// The same batch, a command at a time.
     pub fn split(&self) -> impl Iterator<Item = Self> {
-        self.commands.iter().map(|one| Self { commands: vec![one.clone()], now: self.now, ids: self.ids.clone() })
+        self.commands.iter().map(|one| Self {
+            commands: vec![one.clone()],
+            now: self.now,
+            ids: self.ids.clone(),
+        })
     }
 
     /// What must be loaded before the batch can be decided.
@@ -156,7 +160,11 @@ impl Batch {
         let mut outcomes = Vec::with_capacity(self.commands.len());
         for submitted in &self.commands {
             let outcome = submitted.command.decide(&mut state, submitted.key.as_ref());
-            if outcome.is_ok() { state.keep() } else { state.undo() }
+            if outcome.is_ok() {
+                state.keep()
+            } else {
+                state.undo()
+            }
             outcomes.push(outcome);
         }
         Decision { changes: state.into_changes(), outcomes }

@@ -2,7 +2,9 @@
 
 use super::BoxFuture;
 use crate::api::actions::{ActionSummary, HourCount};
-use crate::api::context::{ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask};
+use crate::api::context::{
+    ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
+};
 use crate::api::hierarchy::{ActiveAgent, SubtaskNode};
 use crate::api::routing::{RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount};
 use crate::api::sessions::{SessionOverview, SessionsOfProject};
@@ -10,7 +12,8 @@ use crate::api::system::MessageCounts;
 use crate::error::Result;
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, KeywordScore, Message, Project, ProjectStats, Request, Session, Subscription, Subtask, Task,
+    Blocking, Compaction, KeywordScore, Message, Project, ProjectStats, Request, Session, Subscription,
+    Subtask, Task,
 };
 use crate::time::Timestamp;
 
@@ -236,7 +239,11 @@ pub trait ReadStore: Send + Sync {
     /// Actions of a subtask, oldest first.
     fn actions_of_subtask(&self, id: SubtaskId) -> BoxFuture<'_, Result<Vec<ActionSummary>>>;
     /// Actions, newest first, and how many match.
-    fn action_page(&self, filter: ActionFilter, page: Page) -> BoxFuture<'_, Result<(Vec<ActionSummary>, i64)>>;
+    fn action_page(
+        &self,
+        filter: ActionFilter,
+        page: Page,
+    ) -> BoxFuture<'_, Result<(Vec<ActionSummary>, i64)>>;
     /// Actions since `since` by hour (UTC), in order, without empty hours.
     fn hourly_actions(&self, since: Timestamp) -> BoxFuture<'_, Result<Vec<HourCount>>>;
 
@@ -279,12 +286,19 @@ pub trait ReadStore: Send + Sync {
     /// At most `limit` messages that expired before `before`.
     fn expired_messages(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<MessageId>>>;
     /// At most `limit` open sessions that began before `began` and in which nothing was seen since `seen`.
-    fn idle_sessions(&self, began: Timestamp, seen: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<String>>>;
+    fn idle_sessions(
+        &self,
+        began: Timestamp,
+        seen: Timestamp,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<String>>>;
     /// At most `limit` running subtasks in which, and in whose session, nothing happened since `before`.
     fn stuck_subtasks(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<SubtaskId>>>;
 
     /// The session in which `agent` has the latest open subtask.
     fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>>;
+    /// The newest compaction of a session.
+    fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>>;
     /// What a brief is compiled from.
     fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>>;
 }

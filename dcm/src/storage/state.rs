@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
 use crate::id::{
-    ActionId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId,
-    TaskId,
+    ActionId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId, SubscriptionId,
+    SubtaskId, TaskId,
 };
 use crate::json::JsonObject;
 use crate::model::{
@@ -532,7 +532,9 @@ impl State {
         };
         // Marked as unchanged: the row itself is what is written.
         self.known_actions.undo.push((action.id, None));
-        self.known_actions.entries.insert(action.id, Entry { row: Some(known), stored: false, changed: false });
+        self.known_actions
+            .entries
+            .insert(action.id, Entry { row: Some(known), stored: false, changed: false });
         self.new_actions.put(action.id, action);
     }
 
@@ -675,7 +677,11 @@ impl State {
     /// Every request of `session` that is loaded or new.
     #[must_use]
     pub fn requests_of(&self, session: &str) -> Vec<RequestId> {
-        self.requests.iter().filter(|request| request.session_id == session).map(|request| request.id).collect()
+        self.requests
+            .iter()
+            .filter(|request| request.session_id == session)
+            .map(|request| request.id)
+            .collect()
     }
 
     fn each_table(&mut self, mut visit: impl FnMut(&mut dyn Undoable)) {
@@ -782,7 +788,13 @@ impl<K: Ord + Clone, R: Clone> Undoable for Table<K, R> {
 
 /// The channels of an agent: by its id and by its type.
 pub(crate) fn agent_channels(id: Option<&str>, kind: Option<&str>) -> impl Iterator<Item = String> {
-    [id, kind].into_iter().flatten().filter(|name| !name.is_empty()).map(|name| format!("agents/{name}")).collect::<Vec<_>>().into_iter()
+    [id, kind]
+        .into_iter()
+        .flatten()
+        .filter(|name| !name.is_empty())
+        .map(|name| format!("agents/{name}"))
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 /// The channel of a session.

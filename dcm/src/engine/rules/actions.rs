@@ -10,6 +10,8 @@ use crate::api::actions::{
 use crate::error::{Error, Result};
 use crate::json::JsonObject;
 use crate::model::Action;
+use crate::observe::{TEXT_LIMIT, cut_text};
+use crate::redact::redact;
 use crate::routing::{extract_keywords, lesson};
 use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
 
@@ -41,6 +43,11 @@ pub(super) fn record_action(state: &mut State, action: Action) -> usize {
     state.emit("action.created", channels, data.clone(), data);
     state.insert_action(action);
     keywords.len()
+}
+
+/// What is stored of a tool's input or output: without secrets, and not more than the limit.
+pub(super) fn stored_text(text: Option<&str>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(|text| cut_text(&redact(text), TEXT_LIMIT))
 }
 
 impl ActionRecord {
@@ -84,8 +91,8 @@ impl Command for ActionRecord {
             tool_use_id: None,
             tool_name: self.tool_name.clone(),
             tool_type: self.tool_type,
-            input: self.input.clone().filter(|text| !text.is_empty()),
-            output: self.output.clone().filter(|text| !text.is_empty()),
+            input: stored_text(self.input.as_deref()),
+            output: stored_text(self.output.as_deref()),
             file_paths: self.file_paths.clone().unwrap_or_default(),
             exit_code: self.exit_code.unwrap_or(0),
             duration_ms: self.duration_ms,

@@ -1,8 +1,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::sessions::emit_session;
 use crate::error::Result;
 use crate::json::JsonObject;
+use crate::model::Compaction;
 use crate::storage::{Command, Footprint, State};
 use crate::time::Timestamp;
 
@@ -52,6 +54,20 @@ impl Command for MarkCompacted {
     fn decide(&self, state: &mut State) -> Result<CompactionMarked> {
         let at = state.now;
         let known = mark_requests(state, &self.session_id, at, self.summary.as_deref(), Some(&self.agent_id));
+        if known {
+            let id = state.ids.next();
+            let compaction = Compaction {
+                id,
+                session_id: self.session_id.clone(),
+                external_key: format!("restore:{id}"),
+                trigger: Some("restore".to_owned()),
+                summary: self.summary.clone(),
+                metadata: JsonObject::from_value(json!({"agent_id": self.agent_id})),
+                created_at: at,
+            };
+            state.compactions.put(id, compaction);
+            emit_session(state, "session.updated", &self.session_id);
+        }
         Ok(CompactionMarked { known, at })
     }
 }

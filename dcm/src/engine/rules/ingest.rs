@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::actions::record_action;
+use super::actions::{record_action, stored_text};
 use super::compact::mark_requests;
 use super::projects::{canonical_path, ensure_project};
 use super::roll_up::{emit_request, set_subtask_status};
@@ -19,7 +19,6 @@ use crate::id::{ProjectId, TaskId};
 use crate::json::JsonObject;
 use crate::model::{Action, Compaction, Request, RequestStatus, Subtask, SubtaskStatus, TaskStatus};
 use crate::observe::{TEXT_LIMIT, cut_text, prompt_type_of, tool_type_of};
-use crate::redact::redact;
 use crate::storage::{Command, Footprint, State};
 use crate::time::Timestamp;
 
@@ -53,12 +52,16 @@ impl Command for Ingest {
         footprint.request_keys.insert(keyed(UNPROMPTED.to_owned()));
         footprint.subtask_keys.insert(keyed(main_key(UNPROMPTED)));
         footprint.tasks_of_keyed_requests = true;
-        footprint.project_paths.extend(self.project_path.as_deref().map(|path| canonical_path(path).to_owned()));
+        footprint
+            .project_paths
+            .extend(self.project_path.as_deref().map(|path| canonical_path(path).to_owned()));
         for observation in &self.observations {
             let (prompt, agent) = match observation {
                 Observation::Prompt { key, .. } => (Some(key), None),
                 Observation::TurnEnded { prompt_key, .. } => (prompt_key.as_ref(), None),
-                Observation::AgentStarted { agent_id, prompt_key, .. } => (prompt_key.as_ref(), Some(agent_id)),
+                Observation::AgentStarted { agent_id, prompt_key, .. } => {
+                    (prompt_key.as_ref(), Some(agent_id))
+                }
                 Observation::AgentStopped { agent_id, .. } => (None, Some(agent_id)),
                 Observation::ToolUsed { tool_use_id, prompt_key, agent_id, .. } => {
                     footprint.action_keys.insert(keyed(tool_use_id.clone()));
@@ -90,7 +93,8 @@ impl Command for Ingest {
         let project = self.project_path.as_deref().map(|path| ensure_project(state, path).id);
         ensure_session(state, &self.session_id, project, first);
         let mut ingest = Observer {
-            project: project.or_else(|| state.sessions.get(&self.session_id).and_then(|session| session.project_id)),
+            project: project
+                .or_else(|| state.sessions.get(&self.session_id).and_then(|session| session.project_id)),
             session: &self.session_id,
             state,
             created: IngestCounts::default(),
@@ -174,7 +178,8 @@ impl Observer<'_> {
                 touch_session(self.state, self.session, *at, None);
                 let known = self.state.subtask_keyed(self.session, &agent_key(agent_id)).cloned();
                 let is_new = known.is_none();
-                let mut subtask = known.unwrap_or_else(|| self.create_agent(agent_id, *at, None, None, None, None));
+                let mut subtask =
+                    known.unwrap_or_else(|| self.create_agent(agent_id, *at, None, None, None, None));
                 if subtask.agent_type.is_none() {
                     subtask.agent_type = non_empty(agent_type.as_deref());
                 }
@@ -308,7 +313,13 @@ impl Observer<'_> {
         create_task(self.state, request.id, 0, None, TaskStatus::Running, at).id
     }
 
-    fn create_row(&mut self, request: &Request, at: Timestamp, status: SubtaskStatus, row: NewSubtask<'_>) -> Subtask {
+    fn create_row(
+        &mut self,
+        request: &Request,
+        at: Timestamp,
+        status: SubtaskStatus,
+        row: NewSubtask<'_>,
+    ) -> Subtask {
         let task = self.wave_zero(request, at);
         let mut subtask = Subtask {
             id: self.state.ids.next(),
@@ -408,7 +419,13 @@ impl Observer<'_> {
     }
 
     /// Ends a subtask, or takes what is newer of one that has ended already.
-    fn end_subtask(&mut self, mut subtask: Subtask, at: Timestamp, result: Option<&str>, failed: bool) -> Novelty {
+    fn end_subtask(
+        &mut self,
+        mut subtask: Subtask,
+        at: Timestamp,
+        result: Option<&str>,
+        failed: bool,
+    ) -> Novelty {
         let before = self.state.subtasks.get(&subtask.id).cloned();
         let reaped = subtask.result.as_ref().is_some_and(|result| result.get("failed_by").is_some());
         let over = subtask.completed_at.is_some_and(|ended| ended >= at) && subtask.status.is_final();
@@ -420,7 +437,8 @@ impl Observer<'_> {
                 subtask.result = None;
             }
             if let Some(result) = result {
-                subtask.result = Some(JsonObject::from_value(json!({"message": cut_text(result, TEXT_LIMIT)})));
+                subtask.result =
+                    Some(JsonObject::from_value(json!({"message": cut_text(result, TEXT_LIMIT)})));
             }
         } else if let (None, Some(result)) = (&subtask.result, result) {
             subtask.result = Some(JsonObject::from_value(json!({"message": cut_text(result, TEXT_LIMIT)})));
@@ -469,9 +487,6 @@ impl Observer<'_> {
             }
             return updated_if(wrong);
         }
-        let text = |text: &Option<String>| {
-            text.as_deref().filter(|text| !text.is_empty()).map(|text| cut_text(&redact(text), TEXT_LIMIT))
-        };
         let action = Action {
             id: self.state.ids.next(),
             subtask_id: Some(owner.id),
@@ -479,8 +494,8 @@ impl Observer<'_> {
             tool_use_id: Some(tool_use_id.clone()),
             tool_name: tool_name.clone(),
             tool_type: tool_type.unwrap_or_else(|| tool_type_of(tool_name)),
-            input: text(input),
-            output: text(output),
+            input: stored_text(input.as_deref()),
+            output: stored_text(output.as_deref()),
             file_paths: file_paths.clone(),
             exit_code: *exit_code,
             duration_ms: *duration_ms,
@@ -507,11 +522,18 @@ impl Observer<'_> {
             id: known.as_ref().map_or_else(|| self.state.ids.next(), |known| known.id),
             session_id: self.session.to_owned(),
             external_key: key.to_owned(),
-            trigger: trigger.map(str::to_owned).or_else(|| known.as_ref().and_then(|known| known.trigger.clone())),
-            summary: summary.map(str::to_owned).or_else(|| known.as_ref().and_then(|known| known.summary.clone())),
+            trigger: trigger
+                .map(str::to_owned)
+                .or_else(|| known.as_ref().and_then(|known| known.trigger.clone())),
+            summary: summary
+                .map(str::to_owned)
+                .or_else(|| known.as_ref().and_then(|known| known.summary.clone())),
             metadata: known
                 .as_ref()
-                .map_or_else(JsonObject::default, |known| known.metadata.clone())
+                .map_or_else(
+                    || JsonObject::from_value(json!({"agent_id": self.session})),
+                    |known| known.metadata.clone(),
+                )
                 .merged_with(&metadata.cloned().unwrap_or_default()),
             created_at: known.as_ref().map_or(at, |known| known.created_at),
         };

@@ -30,7 +30,8 @@ impl Command for ExpireMessages {
         for id in &self.messages {
             let old = state.messages.get(id).is_some_and(|message| message.expires_at < Some(self.before));
             let Some(message) = old.then(|| state.messages.remove(id)).flatten() else { continue };
-            let data = json!({"id": id, "from": message.from_agent, "to": message.to_agent, "topic": message.topic});
+            let data =
+                json!({"id": id, "from": message.from_agent, "to": message.to_agent, "topic": message.topic});
             state.emit("message.expired", message_channels(&message), data.clone(), data);
             expired += 1;
         }
@@ -58,7 +59,8 @@ impl Command for CloseIdleSessions {
         for id in &self.sessions {
             // Something may have happened in it between the search and the lock.
             let idle = state.sessions.get(id).is_some_and(|session| {
-                session.ended_at.is_none() && session.last_seen_at.unwrap_or(session.started_at) < self.seen_before
+                session.ended_at.is_none()
+                    && session.last_seen_at.unwrap_or(session.started_at) < self.seen_before
             });
             if !idle {
                 continue;

@@ -114,7 +114,8 @@ impl Command for MarkRead {
                 continue;
             }
             state.message_reads.put(mark, now);
-            let data = json!({"id": id, "agent_id": self.agent_id, "from": message.from_agent, "read_at": now});
+            let data =
+                json!({"id": id, "agent_id": self.agent_id, "from": message.from_agent, "read_at": now});
             let summary = json!({"id": id, "agent_id": self.agent_id});
             // The reader and the writer both hear of it.
             let channels = agent_channels(Some(&self.agent_id), None)

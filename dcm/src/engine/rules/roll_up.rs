@@ -119,7 +119,9 @@ pub(super) fn task_child_changed(state: &mut State, id: TaskId, child_runs: bool
         Tally { total: 0, .. } => return,
         Tally { open: 0, failed: 0, .. } => TaskStatus::Completed,
         Tally { open: 0, .. } => TaskStatus::Failed,
-        _ if task.status.is_final() || (child_runs && task.status == TaskStatus::Pending) => TaskStatus::Running,
+        _ if task.status.is_final() || (child_runs && task.status == TaskStatus::Pending) => {
+            TaskStatus::Running
+        }
         _ => return,
     };
     if status == task.status {
@@ -135,7 +137,9 @@ pub(super) fn task_child_changed(state: &mut State, id: TaskId, child_runs: bool
 
 /// After a task of `request` was created, ended, opened again or removed.
 pub(super) fn request_child_changed(state: &mut State, id: RequestId, at: Timestamp) {
-    let (Some(request), Some(tally)) = (state.requests.get(&id), state.request_tallies.get(&id)) else { return };
+    let (Some(request), Some(tally)) = (state.requests.get(&id), state.request_tallies.get(&id)) else {
+        return;
+    };
     let status = match *tally {
         Tally { total: 0, .. } => return,
         _ if request.status == RequestStatus::Cancelled => return,

@@ -84,7 +84,9 @@ impl Command for SessionCreate {
                 .or_else(|| known.as_ref().map(|session| session.started_at))
                 .unwrap_or(state.now),
             ended_at: self.ended_at.or_else(|| known.as_ref().and_then(|session| session.ended_at)),
-            total_tools_used: self.total_tools_used.unwrap_or_else(|| known_or(|session| session.total_tools_used)),
+            total_tools_used: self
+                .total_tools_used
+                .unwrap_or_else(|| known_or(|session| session.total_tools_used)),
             total_success: self.total_success.unwrap_or_else(|| known_or(|session| session.total_success)),
             total_errors: self.total_errors.unwrap_or_else(|| known_or(|session| session.total_errors)),
             created_automatically: false,

@@ -125,7 +125,8 @@ impl Command for SubtaskDelete {
     fn decide(&self, state: &mut State) -> Result<NoContent> {
         let subtask = state.remove_subtask(self.id).ok_or_else(|| Error::not_found("Subtask"))?;
         let session = state.session_of_task(subtask.task_list_id).map(str::to_owned);
-        let data = json!({"id": subtask.id, "task_list_id": subtask.task_list_id, "agent_type": subtask.agent_type});
+        let data =
+            json!({"id": subtask.id, "task_list_id": subtask.task_list_id, "agent_type": subtask.agent_type});
         let channels = agent_channels(subtask.agent_id.as_deref(), subtask.agent_type.as_deref())
             .chain(session_channel(session.as_deref()));
         state.emit("subtask.deleted", channels, data.clone(), data);

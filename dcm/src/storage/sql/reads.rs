@@ -5,7 +5,9 @@ use super::rows::{FromRow, all, first};
 use super::store::SqlStore;
 use super::value::{Row, Statement};
 use crate::api::actions::{ActionSummary, HourCount};
-use crate::api::context::{ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask};
+use crate::api::context::{
+    ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
+};
 use crate::api::hierarchy::ActiveAgent;
 use crate::api::routing::{RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount};
 use crate::api::sessions::{SessionOverview, SessionsOfProject};
@@ -13,11 +15,12 @@ use crate::api::system::MessageCounts;
 use crate::error::{Error, Result};
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, KeywordScore, Message, Project, ProjectStats, Request, RequestStatus, Session, Subscription, Subtask, Task,
+    Blocking, Compaction, KeywordScore, Message, Project, ProjectStats, Request, RequestStatus, Session,
+    Subscription, Subtask, Task,
 };
 use crate::storage::{
-    ActionFilter, ActiveFilter, BoxFuture, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows, Page,
-    ReadStore, RequestFilter, RoutingRows, SubtaskFilter,
+    ActionFilter, ActiveFilter, BoxFuture, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
+    Page, ReadStore, RequestFilter, RoutingRows, SubtaskFilter,
 };
 use crate::time::Timestamp;
 
@@ -30,7 +33,10 @@ impl Answers {
     }
 
     fn one(&mut self) -> Result<Row> {
-        self.next()?.into_iter().next().ok_or_else(|| Error::internal("a query that always has a row has none"))
+        self.next()?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::internal("a query that always has a row has none"))
     }
 }
 
@@ -158,7 +164,11 @@ impl FromRow for ToolByScore {
 
 impl FromRow for ToolByUsage {
     fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self { tool_name: row.text(0)?, tool_type: row.word(1)?, total_usage: row.opt_int(2)?.unwrap_or(0) })
+        Ok(Self {
+            tool_name: row.text(0)?,
+            tool_type: row.word(1)?,
+            total_usage: row.opt_int(2)?.unwrap_or(0),
+        })
     }
 }
 
@@ -298,8 +308,13 @@ impl<D: Driver> ReadStore for SqlStore<D> {
 
     fn hierarchy(&self, id: ProjectId) -> BoxFuture<'_, Result<Option<HierarchyRows>>> {
         Box::pin(async move {
-            let queries =
-                ["project_get", "project_stats", "hierarchy_requests", "hierarchy_tasks", "hierarchy_subtasks"];
+            let queries = [
+                "project_get",
+                "project_stats",
+                "hierarchy_requests",
+                "hierarchy_tasks",
+                "hierarchy_subtasks",
+            ];
             let statements = queries.map(|query| Statement::new(query).with("id", id));
             let mut answers = self.queries(statements.to_vec()).await?;
             let Some(project) = first(answers.next()?)? else { return Ok(None) };
@@ -366,7 +381,11 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         Box::pin(self.list(Statement::new("actions_of_subtask").with("id", id)))
     }
 
-    fn action_page(&self, filter: ActionFilter, page: Page) -> BoxFuture<'_, Result<(Vec<ActionSummary>, i64)>> {
+    fn action_page(
+        &self,
+        filter: ActionFilter,
+        page: Page,
+    ) -> BoxFuture<'_, Result<(Vec<ActionSummary>, i64)>> {
         let rows = paged(filtered("action_page", &filter), page);
         Box::pin(self.page_of(rows, filtered("action_page_count", &filter)))
     }
@@ -420,7 +439,8 @@ impl<D: Driver> ReadStore for SqlStore<D> {
                 .with("broadcasts", broadcasts)
                 .with("now", query.now);
             let mut answers = self.queries(vec![mail, unread]).await?;
-            let messages = all::<MailRow>(answers.next()?)?.into_iter().map(|MailRow(message, read)| (message, read));
+            let messages =
+                all::<MailRow>(answers.next()?)?.into_iter().map(|MailRow(message, read)| (message, read));
             Ok(InboxRows { messages: messages.collect(), unread: answers.one()?.int(0)? })
         })
     }
@@ -440,7 +460,9 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         agent_id: Option<String>,
         topic: Option<String>,
     ) -> BoxFuture<'_, Result<Vec<Subscription>>> {
-        Box::pin(self.list(Statement::new("subscription_list").with("agent_id", agent_id).with("topic", topic)))
+        Box::pin(
+            self.list(Statement::new("subscription_list").with("agent_id", agent_id).with("topic", topic)),
+        )
     }
 
     fn blockings_of(&self, agent: String) -> BoxFuture<'_, Result<Vec<Blocking>>> {
@@ -487,9 +509,15 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         })
     }
 
-    fn idle_sessions(&self, began: Timestamp, seen: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<String>>> {
+    fn idle_sessions(
+        &self,
+        began: Timestamp,
+        seen: Timestamp,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<String>>> {
         Box::pin(async move {
-            let find = Statement::new("find_idle_sessions").with("began_before", began).with("seen_before", seen);
+            let find =
+                Statement::new("find_idle_sessions").with("began_before", began).with("seen_before", seen);
             self.query(find.with("limit", limit)).await?.into_iter().map(|mut row| row.text(0)).collect()
         })
     }
@@ -508,15 +536,23 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         })
     }
 
+    fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>> {
+        Box::pin(self.one(Statement::new("newest_compaction").with("session_id", session)))
+    }
+
     fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>> {
         Box::pin(async move {
             let of_agent = |name| {
-                Statement::new(name).with("agent", query.agent_id.clone()).with("session_id", query.session_id.clone())
+                Statement::new(name)
+                    .with("agent", query.agent_id.clone())
+                    .with("session_id", query.session_id.clone())
             };
             let agent = || query.agent_id.clone();
             let project = match query.project_id {
                 Some(id) => Statement::new("context_project").with("id", id),
-                None => Statement::new("context_project_of_session").with("session_id", query.session_id.clone()),
+                None => {
+                    Statement::new("context_project_of_session").with("session_id", query.session_id.clone())
+                }
             };
             let mut statements = vec![
                 of_agent("context_tasks"),
@@ -524,7 +560,8 @@ impl<D: Driver> ReadStore for SqlStore<D> {
                 project,
             ];
             if query.messages {
-                statements.push(Statement::new("context_messages").with("agent", agent()).with("now", query.now));
+                statements
+                    .push(Statement::new("context_messages").with("agent", agent()).with("now", query.now));
             }
             if query.blocking {
                 statements.push(Statement::new("context_blockings").with("agent", agent()));

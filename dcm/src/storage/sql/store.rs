@@ -1,12 +1,14 @@
 //! The store over a SQL database: loads what a batch must see, writes what it decided.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::driver::{Driver, TransactError};
 use super::rows::{FromRow, IntoCells, Placed, RecordedAt};
 use super::value::{Row, Statement, Value};
 use crate::error::{Error, Result};
+use crate::id::EventId;
 use crate::model::{Blocking, Compaction, Message, Project, Request, Session, Subscription, Subtask, Task};
 use crate::routing::ScoreChange;
 use crate::storage::state::{Changes, Footprint, KnownAction, RowChanges, State, Tally};
@@ -56,11 +58,14 @@ fn lock_names(footprint: &Footprint) -> Vec<String> {
     let mut names = BTreeSet::new();
     names.extend(footprint.projects.iter().map(|id| format!("project:{id}")));
     names.extend(footprint.project_paths.iter().map(|path| format!("path:{path}")));
-    let sessions = footprint.sessions.iter().chain(&footprint.newest_requests).chain(&footprint.session_requests);
+    let sessions =
+        footprint.sessions.iter().chain(&footprint.newest_requests).chain(&footprint.session_requests);
     names.extend(sessions.chain(&footprint.action_sessions).map(|id| format!("session:{id}")));
     names.extend(footprint.request_keys.iter().map(|(session, _)| format!("session:{session}")));
     names.extend(footprint.message_reads.iter().map(|(_, agent)| format!("inbox:{agent}")));
-    names.extend(footprint.subscription_pairs.iter().map(|(agent, topic)| format!("subscription:{agent}:{topic}")));
+    names.extend(
+        footprint.subscription_pairs.iter().map(|(agent, topic)| format!("subscription:{agent}:{topic}")),
+    );
     names.extend(footprint.subscriptions.iter().map(|id| format!("subscription:{id}")));
     names.extend(footprint.blocking_pairs.iter().map(|(by, agent)| format!("blocking:{by}:{agent}")));
     names.extend(footprint.blockings.iter().map(|id| format!("blocking:{id}")));
@@ -91,7 +96,9 @@ enum Load {
 
 /// The queries for `footprint`; only those that have something to look for.
 fn load(footprint: &Footprint, locks: bool) -> Vec<(Load, Statement)> {
-    use crate::id::{ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId};
+    use crate::id::{
+        ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
+    };
     let f = footprint;
     let projects = uuids(&f.projects, ProjectId::as_uuid);
     let requests = uuids(&f.requests, RequestId::as_uuid);
@@ -127,7 +134,8 @@ fn load(footprint: &Footprint, locks: bool) -> Vec<(Load, Statement)> {
     );
     let keyed = !f.request_keys.is_empty();
     let by_subtask_key = !f.subtask_keys.is_empty();
-    let by_tree = !f.tasks.is_empty() || !f.subtasks.is_empty() || by_subtask_key || !f.newest_requests.is_empty();
+    let by_tree =
+        !f.tasks.is_empty() || !f.subtasks.is_empty() || by_subtask_key || !f.newest_requests.is_empty();
     add(
         Load::Requests,
         by_tree || keyed || !f.requests.is_empty() || !f.session_requests.is_empty(),
@@ -295,7 +303,12 @@ fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> {
     Ok(())
 }
 
-fn removed<K: Copy>(statements: &mut Vec<Statement>, query: &'static str, ids: &[K], uuid: fn(K) -> uuid::Uuid) {
+fn removed<K: Copy>(
+    statements: &mut Vec<Statement>,
+    query: &'static str,
+    ids: &[K],
+    uuid: fn(K) -> uuid::Uuid,
+) {
     if !ids.is_empty() {
         let ids: Vec<uuid::Uuid> = ids.iter().map(|id| uuid(*id)).collect();
         statements.push(Statement::new(query).with("ids", ids));
@@ -337,7 +350,16 @@ fn scores(statements: &mut Vec<Statement>, scores: Vec<((String, String), ScoreC
     }
     if !learned.is_empty() {
         let columns = &[
-            "keyword", "tool_name", "tool_type", "new_score", "delta", "low", "high", "usage", "success", "last_used",
+            "keyword",
+            "tool_name",
+            "tool_type",
+            "new_score",
+            "delta",
+            "low",
+            "high",
+            "usage",
+            "success",
+            "last_used",
         ];
         statements.push(Statement::bulk("learn_scores", columns, learned));
     }
@@ -349,7 +371,9 @@ fn scores(statements: &mut Vec<Statement>, scores: Vec<((String, String), ScoreC
 
 /// The statements that write `changes`: what goes first, then parents before children, then scores, and the log last.
 fn flush(changes: Changes) -> Vec<Statement> {
-    use crate::id::{ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId};
+    use crate::id::{
+        ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
+    };
     let mut s = Vec::new();
     let now = changes.now;
     removed(&mut s, "delete_actions", &changes.removed_actions, ActionId::as_uuid);
@@ -375,55 +399,120 @@ fn flush(changes: Changes) -> Vec<Statement> {
     written(&mut s, "write_tasks", rows(changes.tasks));
     written(&mut s, "write_subtasks", rows(changes.subtasks));
     if !changes.action_owners.is_empty() {
-        let owners = changes.action_owners.into_iter().map(|(id, owner)| vec![id.into(), owner.into()]).collect();
+        let owners =
+            changes.action_owners.into_iter().map(|(id, owner)| vec![id.into(), owner.into()]).collect();
         s.push(Statement::bulk("own_actions", &["id", "subtask_id"], owners));
     }
     let actions = changes.actions.into_iter().map(|action| RecordedAt(action, now)).collect();
     written(&mut s, "insert_actions", actions);
     written(&mut s, "insert_messages", rows(changes.messages));
     if !changes.message_reads.is_empty() {
-        let marks = changes.message_reads.into_iter().map(|(id, agent, at)| vec![id.into(), agent.into(), at.into()]);
-        s.push(Statement::bulk("insert_message_reads", &["message_id", "agent_id", "read_at"], marks.collect()));
+        let marks =
+            changes.message_reads.into_iter().map(|(id, agent, at)| vec![id.into(), agent.into(), at.into()]);
+        s.push(Statement::bulk(
+            "insert_message_reads",
+            &["message_id", "agent_id", "read_at"],
+            marks.collect(),
+        ));
     }
     written(&mut s, "write_subscriptions", rows(changes.subscriptions));
     written(&mut s, "write_blockings", rows(changes.blockings));
     written(&mut s, "write_compactions", rows(changes.compactions));
     scores(&mut s, changes.scores, now);
     if !changes.idempotency.is_empty() {
-        let kept = changes.idempotency.into_iter().map(|(key, kept)| {
-            vec![key.into(), kept.fingerprint.into(), kept.outcome.into(), now.into()]
-        });
+        let kept = changes
+            .idempotency
+            .into_iter()
+            .map(|(key, kept)| vec![key.into(), kept.fingerprint.into(), kept.outcome.into(), now.into()]);
         let columns = &["idempotency_key", "fingerprint", "outcome", "created_at"];
         s.push(Statement::bulk("insert_idempotency", columns, kept.collect()));
     }
     if !changes.events.is_empty() {
         let count = i64::try_from(changes.events.len()).unwrap_or(i64::MAX);
         s.push(Statement::new("advance_log").with("count", count));
-        let placed = changes.events.into_iter().zip(1 - count..).map(|(event, place)| Placed(event, place)).collect();
+        let placed =
+            changes.events.into_iter().zip(1 - count..).map(|(event, place)| Placed(event, place)).collect();
         written(&mut s, "insert_events", placed);
     }
     s
 }
 
+/// What is told to the callers of a batch.
+type Outcomes = Vec<Result<AnyOutcome>>;
+
+/// What a batch was decided to be, and the first of its events, by which it is found in the log.
+struct Decided {
+    outcomes: Outcomes,
+    mark: Option<(EventId, Timestamp)>,
+}
+
+/// How often a lost COMMIT is looked for; with the growing pauses, about ten seconds.
+const LOOKS: u32 = 9;
+
 impl<D: Driver> SqlStore<D> {
-    async fn transact(&self, batch: &Batch) -> Result<Vec<Result<AnyOutcome>>, TransactError> {
+    /// Runs a batch once. When the fate of its COMMIT is not known, its events tell: they are in the log or not.
+    async fn transact(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
         let (kinds, statements): (Vec<Load>, Vec<Statement>) =
             load(&batch.footprint(), D::NEEDS_LOCKS).into_iter().unzip();
         let batch = batch.clone();
+        let decided: Arc<Mutex<Option<Decided>>> = Arc::default();
+        let kept = Arc::clone(&decided);
         let decide = move |answers: Vec<Vec<Row>>| {
             let mut state = batch.state();
             for (kind, rows) in kinds.into_iter().zip(answers) {
                 fill(&mut state, kind, rows)?;
             }
             let decision = batch.decide(state);
+            let mark = decision.changes.events.first().map(|event| (event.id, event.at));
             let statements = if decision.changes.is_empty() { Vec::new() } else { flush(decision.changes) };
-            Ok((decision.outcomes, statements))
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Decided { outcomes: decision.outcomes, mark });
+            Ok(((), statements))
         };
-        self.driver.transact(statements, decide).await.map(|(outcomes, _)| outcomes)
+        let outcome = self.driver.transact(statements, decide).await;
+        let decided = decided.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (outcome, decided) {
+            (Ok(_), Some(decided)) => Ok(decided.outcomes),
+            (Ok(_), None) => Err(TransactError::Failed(Error::internal("a transaction decided nothing"))),
+            (Err(TransactError::CommitUnknown(error)), Some(Decided { outcomes, mark: Some(mark) })) => {
+                self.look_for(mark, outcomes, error).await
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Answers truly for a batch whose COMMIT was under way when the connection was lost: under the lock of the log's
+    /// head, which that transaction held, its first event is there or will never be.
+    async fn look_for(
+        &self,
+        (event, at): (EventId, Timestamp),
+        outcomes: Outcomes,
+        cause: Error,
+    ) -> Result<Outcomes, TransactError> {
+        tracing::warn!(?cause, "the connection was lost while committing, looking whether it happened");
+        for attempt in 0..LOOKS {
+            tokio::time::sleep(Duration::from_millis(50 << attempt.min(5))).await;
+            let look = vec![
+                Statement::new("lock_log_head"),
+                Statement::new("event_exists").with("id", event).with("at", at),
+            ];
+            let found = self
+                .driver
+                .transact(look, |answers| {
+                    Ok((answers.last().is_some_and(|rows| !rows.is_empty()), Vec::new()))
+                })
+                .await;
+            match found {
+                Ok((true, _)) => return Ok(outcomes),
+                Ok((false, _)) => return Err(TransactError::Retryable(cause)),
+                Err(error) => tracing::warn!(?error, attempt, "the store does not answer yet"),
+            }
+        }
+        Err(TransactError::CommitUnknown(cause))
     }
 
     /// Tries again what had no effect, with a growing pause.
-    async fn transact_with_retries(&self, batch: &Batch) -> Result<Vec<Result<AnyOutcome>>, TransactError> {
+    async fn transact_with_retries(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
         let mut attempt = 0;
         loop {
             match self.transact(batch).await {
@@ -443,7 +532,11 @@ impl<D: Driver> SqlStore<D> {
             // One command is at fault; alone, the others succeed. A refusal may also be a race with another node,
             // which the second look sees.
             Err(TransactError::Refused(error)) => {
-                tracing::warn!(?error, commands = batch.len(), "the store refused a batch, its commands go one by one");
+                tracing::warn!(
+                    ?error,
+                    commands = batch.len(),
+                    "the store refused a batch, its commands go one by one"
+                );
                 let mut outcomes = Vec::with_capacity(batch.len());
                 for one in batch.split() {
                     match self.transact_with_retries(&one).await {
@@ -460,7 +553,9 @@ impl<D: Driver> SqlStore<D> {
     async fn retain_rows(&self, limits: AgeLimits) -> Result<RetentionReport> {
         let batch = i64::from(limits.batch);
         let mut counts = vec![
-            Statement::new("expired_events_end").with("before", limits.events_before).with("limit", limits.batch),
+            Statement::new("expired_events_end")
+                .with("before", limits.events_before)
+                .with("limit", limits.batch),
             Statement::new("count_events"),
         ];
         if limits.action_rows.is_some() {
@@ -487,16 +582,21 @@ impl<D: Driver> SqlStore<D> {
             statements.push(Statement::new("delete_events").with("last", last));
         }
         statements.push(
-            Statement::new("delete_old_actions").with("before", limits.actions_before).with("limit", limits.batch),
+            Statement::new("delete_old_actions")
+                .with("before", limits.actions_before)
+                .with("limit", limits.batch),
         );
         if surplus > 0 {
             statements.push(Statement::new("delete_surplus_actions").with("surplus", surplus));
         }
         statements.push(
-            Statement::new("delete_old_outcomes").with("before", limits.outcomes_before).with("limit", limits.batch),
+            Statement::new("delete_old_outcomes")
+                .with("before", limits.outcomes_before)
+                .with("limit", limits.batch),
         );
         let names: Vec<&'static str> = statements.iter().map(|statement| statement.query).collect();
-        let (_, affected) = self.driver.transact(Vec::new(), move |_| Ok(((), statements))).await.map_err(into_error)?;
+        let (_, affected) =
+            self.driver.transact(Vec::new(), move |_| Ok(((), statements))).await.map_err(into_error)?;
         let mut report = RetentionReport::default();
         for (name, rows) in names.into_iter().zip(affected) {
             let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -552,8 +652,11 @@ impl<D: Driver> CommitStore for SqlStore<D> {
         Box::pin(async move {
             let make = Statement::new("make_setting").with("name", name).with("value", value);
             let get = Statement::new("get_setting").with("name", name);
-            let (_, rows) =
-                self.driver.transact(Vec::new(), move |_| Ok(((), vec![make, get]))).await.map_err(into_error)?;
+            let (_, rows) = self
+                .driver
+                .transact(Vec::new(), move |_| Ok(((), vec![make, get])))
+                .await
+                .map_err(into_error)?;
             let mut rows = rows.into_iter().next_back().unwrap_or_default();
             rows.first_mut().map_or_else(|| Err(Error::internal("a setting was not kept")), |row| row.text(0))
         })
@@ -563,4 +666,3 @@ impl<D: Driver> CommitStore for SqlStore<D> {
         Box::pin(self.driver.close())
     }
 }
-

@@ -137,7 +137,10 @@ impl Row {
             Value::Null => Ok(None),
             Value::Int(value) => Ok(Some(value)),
             Value::Bool(value) => Ok(Some(i64::from(value))),
-            #[expect(clippy::cast_possible_truncation, reason = "sums come as numeric in PostgreSQL; they are whole")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "sums come as numeric in PostgreSQL; they are whole"
+            )]
             Value::Float(value) => Ok(Some(value as i64)),
             _ => Err(self.mismatch(column, "an integer")),
         }
@@ -229,7 +232,9 @@ impl Row {
         match self.take(column) {
             Value::Null => Ok(Vec::new()),
             Value::Texts(texts) => Ok(texts),
-            Value::Text(text) => serde_json::from_str(&text).map_err(|_| self.mismatch(column, "a list of texts")),
+            Value::Text(text) => {
+                serde_json::from_str(&text).map_err(|_| self.mismatch(column, "a list of texts"))
+            }
             _ => Err(self.mismatch(column, "a list of texts")),
         }
     }
