@@ -6,7 +6,7 @@ use dcm_suite::server::{Server, Store};
 
 async fn over_http(store: Store) {
     let mut server = Server::start(store).await;
-    let client = dcm_client::Client::new(&server.api()).expect("a client of the server's own address");
+    let client = dcm_client::Client::new(server.api()).expect("a client of the server's own address");
     dcm::conformance::run(&client).await;
     server.stop().await;
 }
@@ -30,7 +30,7 @@ async fn embedded_in_a_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres() {
     let database = Database::create();
-    let dcm = Dcm::connect_postgres(&database.url(), EngineConfig::default()).await.expect("a store");
+    let dcm = Dcm::connect_postgres(database.url(), EngineConfig::default()).await.expect("a store");
     dcm::conformance::run(&dcm).await;
     dcm.close().await;
 }

@@ -22,7 +22,7 @@ mod time;
 pub mod transcript;
 
 #[cfg(feature = "engine")]
-pub use engine::{Dcm, EngineConfig};
+pub use engine::{Dcm, EngineConfig, TokenClaims};
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use id::{
     ActionId, AgentContextId, BlockingId, BriefId, CompactionId, EventId, IdSource, MessageId, ProjectId,

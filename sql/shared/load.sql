@@ -1,4 +1,5 @@
 -- What a batch of commands must see (see `Footprint`): rows by id or key, and what they hang on.
+-- `newest` asks for the newest request of a session at an instant, and for all later ones.
 -- A line that ends in `--? name` is left out when that parameter is not given.
 
 -- name: load_projects
@@ -31,7 +32,7 @@ from requests r where r.id in (
     union all select t.request_id from subtasks s join task_lists t on t.id = s.task_list_id where s.id in (:subtasks*) --? subtasks
     union all select id from requests where session_id in (:request_key_sessions*) and external_key in (:request_keys*) --? request_keys
     union all select t.request_id from subtasks s join task_lists t on t.id = s.task_list_id where s.external_key in (:subtask_keys*) --? subtask_keys
-    union all select q.id from requests q where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and (x.created_at, x.id) > (q.created_at, q.id)) --? newest
+    union all select q.id from requests q where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and x.created_at > q.created_at and x.created_at <= :newest_before) --? newest
     union all select id from requests where session_id in (:session_requests*) --? session_requests
 )
 
@@ -46,7 +47,7 @@ from task_lists t where t.id in (
     union all select task_list_id from subtasks where id in (:subtasks*) --? subtasks
     union all select task_list_id from subtasks where external_key in (:subtask_keys*) --? subtask_keys
     union all select t.id from requests r join task_lists t on t.request_id = r.id and t.wave_number = 0 where r.session_id in (:request_key_sessions*) and r.external_key in (:request_keys*) --? request_keys
-    union all select t.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and (x.created_at, x.id) > (q.created_at, q.id)) --? newest
+    union all select t.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and x.created_at > q.created_at and x.created_at <= :newest_before) --? newest
 )
 
 -- name: load_subtasks
@@ -57,7 +58,7 @@ from subtasks s where s.id in (
     select id from subtasks where false
     union all select id from subtasks where id in (:subtasks*) --? subtasks
     union all select id from subtasks where external_key in (:subtask_keys*) --? subtask_keys
-    union all select s.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 join subtasks s on s.task_list_id = t.id and s.external_key is not null where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and (x.created_at, x.id) > (q.created_at, q.id)) --? newest
+    union all select s.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 join subtasks s on s.task_list_id = t.id and s.external_key is not null where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and x.created_at > q.created_at and x.created_at <= :newest_before) --? newest
 )
 
 -- name: load_actions

@@ -127,7 +127,6 @@ pub struct Brief {
 /// Answer to [`ContextGet`]: a brief, raw data, or the message that there is no session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "one is made per call and serialised at once")]
 pub enum ContextAnswer {
     /// `format=brief`.
     Brief {

@@ -78,11 +78,13 @@ pub trait FieldValue: Sized {
     fn from_text(text: &str) -> Result<Self, String>;
 
     /// Whether an empty query parameter means that there is none.
+    #[must_use]
     fn empty_text_is_absent() -> bool {
         true
     }
 
     /// What the field is when it is left out.
+    #[must_use]
     fn absent() -> Option<Self> {
         None
     }

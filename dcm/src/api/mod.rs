@@ -35,7 +35,6 @@ use crate::error::Result;
 
 /// An HTTP method that an operation is reached by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(clippy::upper_case_acronyms, reason = "they are written so in the table and on the wire")]
 pub enum Method {
     /// Reads.
     GET,

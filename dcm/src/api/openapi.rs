@@ -212,7 +212,7 @@ fn plain_descriptions(value: &mut Value) {
             for (name, member) in members {
                 match member {
                     Value::String(text) if name == "description" => {
-                        *text = text.replace("[`", "`").replace("`]", "`")
+                        *text = text.replace("[`", "`").replace("`]", "`");
                     }
                     _ => plain_descriptions(member),
                 }

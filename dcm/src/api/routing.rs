@@ -47,7 +47,7 @@ impl FieldValue for Truthy {
     fn from_json(raw: &RawValue) -> Result<Self, String> {
         Ok(Self(match raw.get() {
             "false" | "\"\"" => false,
-            text => text.parse::<f64>().map_or(true, |number| number != 0.0),
+            text => !text.parse::<f64>().is_ok_and(|number| number == 0.0),
         }))
     }
 

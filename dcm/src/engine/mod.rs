@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
+pub use tokens::TokenClaims;
 
 use crate::api::{Execute, Operation};
 use crate::error::{Error, Result};
@@ -167,6 +168,12 @@ impl Dcm {
     #[must_use]
     pub fn with_idempotency_key(&self, key: IdempotencyKey) -> Self {
         Self { shared: Arc::clone(&self.shared), key: Some(key) }
+    }
+
+    /// What a WebSocket token says, if one of the configured secrets signed it and it has not expired.
+    #[must_use]
+    pub fn verify_token(&self, token: &str) -> Option<TokenClaims> {
+        self.shared.secrets.verify(token, self.now())
     }
 
     /// Stops the background tasks, commits what waits, and releases the store; takes a few seconds at most.

@@ -17,16 +17,16 @@ const SETTING: &str = "ws_auth_secret";
 
 /// What a token says; the order of the fields is that of the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct TokenClaims {
+pub struct TokenClaims {
     /// The agent that may use it.
-    pub(super) agent_id: String,
+    pub agent_id: String,
     /// The session it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) session_id: Option<String>,
+    pub session_id: Option<String>,
     /// When it was issued, in milliseconds since 1970.
-    pub(super) issued_at: i64,
+    pub issued_at: i64,
     /// Until when it is valid, in milliseconds since 1970.
-    pub(super) expires_at: i64,
+    pub expires_at: i64,
 }
 
 /// The secrets of tokens: the first signs, all are accepted.
@@ -53,7 +53,7 @@ fn to_hex(bytes: &[u8]) -> String {
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || text.len() % 2 != 0 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(secrets.verify(&token, now).unwrap().agent_id, "agent-1");
         assert_eq!(secrets.verify(&token, now.plus_millis(LIFETIME_MS + 1)), None);
         assert_eq!(secrets.verify(&format!("{token}.x"), now), None);
-        assert_eq!(secrets.verify(&token.replace("a", "b"), now), None);
+        assert_eq!(secrets.verify(&token.replace('a', "b"), now), None);
 
         // The known answer of RFC 2202's idea of HMAC, for SHA-256: key "key", the usual sentence about the fox.
         let known = mac(b"key", b"The quick brown fox jumps over the lazy dog").unwrap();

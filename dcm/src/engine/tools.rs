@@ -44,15 +44,15 @@ fn count(home: Option<&Path>, now: Timestamp) -> ToolsSummaryReport {
     let number = |count: fn(&Path) -> i64| claude.as_deref().map_or(0, count);
     ToolsSummaryReport {
         skills: number(|claude| {
-            entries(&claude.join("skills"))
-                .filter(|(path, kind)| kind.is_dir() && path.join("SKILL.md").is_file())
-                .count() as i64
+            counted(
+                entries(&claude.join("skills"))
+                    .filter(|(path, kind)| kind.is_dir() && path.join("SKILL.md").is_file()),
+            )
         }),
         commands: number(|claude| commands(&claude.join("commands"), 0)),
         workflows: number(|claude| {
-            entries(&claude.join("skills/workflow/templates"))
-                .filter(|(path, kind)| kind.is_file() && ends_with(path, "yaml"))
-                .count() as i64
+            let templates = entries(&claude.join("skills/workflow/templates"));
+            counted(templates.filter(|(path, kind)| kind.is_file() && ends_with(path, "yaml")))
         }),
         plugins: number(plugins),
         cached_at: now,
@@ -67,6 +67,10 @@ fn entries(directory: &Path) -> impl Iterator<Item = (PathBuf, std::fs::FileType
     })
 }
 
+fn counted<T>(items: impl Iterator<Item = T>) -> i64 {
+    i64::try_from(items.count()).unwrap_or(i64::MAX)
+}
+
 fn ends_with(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)
 }
@@ -76,9 +80,12 @@ fn commands(directory: &Path, depth: usize) -> i64 {
         return 0;
     }
     entries(directory)
-        .map(|(path, kind)| match kind.is_dir() {
-            true => commands(&path, depth + 1),
-            false => i64::from(kind.is_file() && ends_with(&path, "md")),
+        .map(|(path, kind)| {
+            if kind.is_dir() {
+                commands(&path, depth + 1)
+            } else {
+                i64::from(kind.is_file() && ends_with(&path, "md"))
+            }
         })
         .sum()
 }

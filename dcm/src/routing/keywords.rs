@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(extract_keywords("the file path of an ok a bc"), Vec::<String>::new());
         assert_eq!(extract_keywords(&"x".repeat(30)), Vec::<String>::new());
         assert_eq!(extract_keywords(&"x".repeat(29)).len(), 1);
-        let many: String = (0..40).map(|n| format!("word{n} ")).collect();
+        let many: String = (0..40).map(|n| format!("word{n}")).collect::<Vec<_>>().join(" ");
         assert_eq!(extract_keywords(&many).len(), MAX_KEYWORDS);
     }
 }

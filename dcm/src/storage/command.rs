@@ -161,9 +161,9 @@ impl Batch {
         for submitted in &self.commands {
             let outcome = submitted.command.decide(&mut state, submitted.key.as_ref());
             if outcome.is_ok() {
-                state.keep()
+                state.keep();
             } else {
-                state.undo()
+                state.undo();
             }
             outcomes.push(outcome);
         }

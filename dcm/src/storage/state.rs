@@ -32,8 +32,8 @@ pub struct Footprint {
     pub requests: BTreeSet<RequestId>,
     /// Requests by session and external key.
     pub request_keys: BTreeSet<(String, String)>,
-    /// Sessions whose newest request is needed.
-    pub newest_requests: BTreeSet<String>,
+    /// Sessions whose newest request at (or before) the instant is needed, and all later ones.
+    pub newest_requests: BTreeMap<String, Timestamp>,
     /// Sessions all of whose requests are needed.
     pub session_requests: BTreeSet<String>,
     /// Tasks by id.
@@ -212,7 +212,9 @@ impl<K: Ord + Clone, R: Clone> Table<K, R> {
             .filter(|(_, entry)| entry.row.as_ref().is_some_and(&matches))
             .map(|(key, _)| key.clone())
             .collect();
-        keys.iter().for_each(|key| self.forget(key));
+        for key in &keys {
+            self.forget(key);
+        }
         keys
     }
 
@@ -518,10 +520,10 @@ impl State {
         if let (Some(session), Some(key)) = (&action.session_id, &action.tool_use_id) {
             self.action_keys.insert((session.clone(), key.clone()), action.id);
         }
-        if let Some(session) = &action.session_id {
-            if let Some(count) = self.action_counts.get_mut(session) {
-                *count += 1;
-            }
+        if let Some(count) =
+            action.session_id.as_ref().and_then(|session| self.action_counts.get_mut(session))
+        {
+            *count += 1;
         }
         let known = KnownAction {
             id: action.id,
@@ -667,11 +669,15 @@ impl State {
         Some(&request.session_id)
     }
 
-    /// The newest request of `session` among those that are loaded or new.
+    /// The newest request of `session` at the instant `at`, else the first one after it, among those that are loaded
+    /// or new.
     #[must_use]
-    pub fn newest_request(&self, session: &str) -> Option<&Request> {
-        let of_session = |request: &&Request| request.session_id == session;
-        self.requests.iter().filter(of_session).max_by_key(|request| (request.created_at, request.id))
+    pub fn request_at(&self, session: &str, at: Timestamp) -> Option<&Request> {
+        let of_session = || self.requests.iter().filter(|request| request.session_id == session);
+        let before = of_session().filter(|request| request.created_at <= at);
+        before
+            .max_by_key(|request| (request.created_at, request.id))
+            .or_else(|| of_session().min_by_key(|request| (request.created_at, request.id)))
     }
 
     /// Every request of `session` that is loaded or new.

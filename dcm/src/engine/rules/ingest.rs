@@ -17,7 +17,7 @@ use crate::api::ingest::{Ingest, IngestCounts, Ingested, Observation};
 use crate::error::Result;
 use crate::id::{ProjectId, TaskId};
 use crate::json::JsonObject;
-use crate::model::{Action, Compaction, Request, RequestStatus, Subtask, SubtaskStatus, TaskStatus};
+use crate::model::{Action, Compaction, Request, RequestStatus, Session, Subtask, SubtaskStatus, TaskStatus};
 use crate::observe::{TEXT_LIMIT, cut_text, prompt_type_of, tool_type_of};
 use crate::storage::{Command, Footprint, State};
 use crate::time::Timestamp;
@@ -48,7 +48,10 @@ impl Command for Ingest {
         let session = &self.session_id;
         let keyed = |key: String| (session.clone(), key);
         footprint.sessions.insert(session.clone());
-        footprint.newest_requests.insert(session.clone());
+        if let Some(first) = self.observations.iter().map(Observation::at).min() {
+            let earliest = footprint.newest_requests.entry(session.clone()).or_insert(first);
+            *earliest = first.min(*earliest);
+        }
         footprint.request_keys.insert(keyed(UNPROMPTED.to_owned()));
         footprint.subtask_keys.insert(keyed(main_key(UNPROMPTED)));
         footprint.tasks_of_keyed_requests = true;
@@ -230,7 +233,9 @@ impl Observer<'_> {
 
     fn session_ended(&mut self, at: Timestamp) -> Novelty {
         let id = self.session.to_owned();
-        if self.state.sessions.get(&id).is_some_and(|session| session.ended_at >= Some(at)) {
+        // An end that lies before what was seen later was not the end: the session was resumed.
+        let over = |session: &Session| session.ended_at >= Some(at) || session.last_seen_at > Some(at);
+        if self.state.sessions.get(&id).is_some_and(over) {
             return Novelty::Known;
         }
         self.state.sessions.update(&id, |session| {
@@ -296,7 +301,7 @@ impl Observer<'_> {
     fn request_for(&mut self, prompt_key: Option<&str>, at: Timestamp) -> Request {
         let known = match prompt_key {
             Some(key) => self.state.request_keyed(self.session, key),
-            None => self.state.newest_request(self.session),
+            None => self.state.request_at(self.session, at),
         };
         match known.cloned() {
             Some(request) => request,
@@ -468,15 +473,12 @@ impl Observer<'_> {
         else {
             return Novelty::Known;
         };
-        let owner = match agent_id {
-            Some(agent) => match self.state.subtask_keyed(self.session, &agent_key(agent)).cloned() {
-                Some(subtask) => subtask,
-                None => self.create_agent(agent, *at, prompt_key.as_deref(), None, None, None),
-            },
-            None => {
-                let request = self.request_for(prompt_key.as_deref(), *at);
-                self.main_subtask(&request, *at)
-            }
+        let owner = if let Some(agent) = agent_id {
+            let known = self.state.subtask_keyed(self.session, &agent_key(agent)).cloned();
+            known.unwrap_or_else(|| self.create_agent(agent, *at, prompt_key.as_deref(), None, None, None))
+        } else {
+            let request = self.request_for(prompt_key.as_deref(), *at);
+            self.main_subtask(&request, *at)
         };
         if let Some(known) = self.state.action_keyed(self.session, tool_use_id) {
             // Only an observation that says whose call it was may correct the owner.

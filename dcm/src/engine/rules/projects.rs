@@ -47,27 +47,24 @@ impl Command for ProjectUpsert {
     fn decide(&self, state: &mut State) -> Result<ProjectUpserted> {
         let path = canonical_path(&self.path);
         let metadata = self.metadata.clone().unwrap_or_default();
-        let (project, event) = match state.project_at(path) {
-            Some(known) => {
-                let project = Project {
-                    name: self.name.clone().or_else(|| known.name.clone()),
-                    metadata: known.metadata.merged_with(&metadata),
-                    updated_at: state.now,
-                    ..known.clone()
-                };
-                (project, "project.updated")
-            }
-            None => {
-                let project = Project {
-                    id: state.ids.next(),
-                    path: path.to_owned(),
-                    name: self.name.clone(),
-                    created_at: state.now,
-                    updated_at: state.now,
-                    metadata,
-                };
-                (project, "project.created")
-            }
+        let (project, event) = if let Some(known) = state.project_at(path) {
+            let project = Project {
+                name: self.name.clone().or_else(|| known.name.clone()),
+                metadata: known.metadata.merged_with(&metadata),
+                updated_at: state.now,
+                ..known.clone()
+            };
+            (project, "project.updated")
+        } else {
+            let project = Project {
+                id: state.ids.next(),
+                path: path.to_owned(),
+                name: self.name.clone(),
+                created_at: state.now,
+                updated_at: state.now,
+                metadata,
+            };
+            (project, "project.created")
         };
         state.put_project(project.clone());
         emit_project(state, event, &project);

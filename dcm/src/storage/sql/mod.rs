@@ -1,6 +1,8 @@
 //! Stores that speak SQL: named queries, migrations and the drivers of both dialects.
 
 pub(crate) mod driver;
+mod flush;
+mod load;
 pub(crate) mod migrate;
 mod parse;
 #[cfg(feature = "postgres")]

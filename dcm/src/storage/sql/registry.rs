@@ -143,6 +143,7 @@ impl Registry {
     }
 
     /// The names of all queries, in alphabetical order.
+    #[cfg(test)]
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.queries.keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -150,6 +151,7 @@ impl Registry {
     }
 
     /// Every text that the query called `name` can have.
+    #[cfg(test)]
     pub(crate) fn variants(&self, name: &str) -> Result<Vec<&Variant>> {
         let query = self.query(name)?;
         Ok((0..1 << query.template.optional.len()).map(|mask| self.variant_of(query, mask)).collect())

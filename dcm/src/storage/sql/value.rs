@@ -155,10 +155,6 @@ impl Row {
         i32::try_from(value).map(Some).map_err(|_| self.mismatch(column, "a 32-bit integer"))
     }
 
-    pub(crate) fn int32(&mut self, column: usize) -> Result<i32> {
-        self.opt_int32(column)?.ok_or_else(|| self.mismatch(column, "a 32-bit integer"))
-    }
-
     pub(crate) fn float(&mut self, column: usize) -> Result<f64> {
         match self.take(column) {
             Value::Null => Ok(0.0),
@@ -171,15 +167,6 @@ impl Row {
 
     pub(crate) fn boolean(&mut self, column: usize) -> Result<bool> {
         Ok(self.opt_int(column)?.unwrap_or(0) != 0)
-    }
-
-    pub(crate) fn opt_bytes(&mut self, column: usize) -> Result<Option<Vec<u8>>> {
-        match self.take(column) {
-            Value::Null => Ok(None),
-            Value::Bytes(bytes) => Ok(Some(bytes)),
-            Value::Text(text) => Ok(Some(text.into_bytes())),
-            _ => Err(self.mismatch(column, "bytes")),
-        }
     }
 
     pub(crate) fn opt_time(&mut self, column: usize) -> Result<Option<Timestamp>> {

@@ -16,12 +16,8 @@ use deadpool_postgres::{Object, Pool};
 use postgres_types::ToSql;
 use tokio_postgres::Config;
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the store that uses `parse_url` is not written yet")
-)]
 pub(crate) use self::connect::{PostgresOptions, parse_url};
-use self::connect::{first_contact, lease, pool, setting};
+use self::connect::{first_contact, lease, pool};
 use self::decode::{Decoded, is_known};
 use self::encode::{Encoded, encode, encode_column};
 use self::failure::{Class, Failure};
@@ -66,6 +62,7 @@ impl PostgresDriver {
     }
 
     /// The `synchronous_commit` of every connection that the pool may hold, all of them opened.
+    #[cfg(test)]
     pub(crate) async fn commit_levels(&self) -> Result<Vec<String>> {
         let mut clients = Vec::new();
         for _ in 0..self.options.max_connections {
@@ -73,7 +70,7 @@ impl PostgresDriver {
         }
         let mut levels = Vec::new();
         for client in &clients {
-            levels.push(setting(client, "synchronous_commit").await?);
+            levels.push(connect::setting(client, "synchronous_commit").await?);
         }
         Ok(levels)
     }

@@ -55,6 +55,7 @@ impl SqliteDriver {
     }
 
     /// What `pragma synchronous` says on the connection that writes; 2 means FULL.
+    #[cfg(test)]
     pub(crate) async fn synchronous(&self) -> Result<i64> {
         let (answer, answered) = oneshot::channel();
         self.writes.push(Box::new(move |session| {

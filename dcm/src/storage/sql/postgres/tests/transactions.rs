@@ -147,7 +147,7 @@ async fn a_session_that_is_ended_between_load_and_write_can_be_retried() {
         let config = database.config.clone();
         let killed = driver
             .transact(vec![Statement::new("backend")], move |mut rows| {
-                let pid = rows[0][0].int32(0)?;
+                let pid = i32::try_from(rows[0][0].int(0)?).unwrap();
                 let end = async move {
                     // Waits until it has ended.
                     let admin = client(&config).await;

@@ -1,0 +1,138 @@
+//! What a batch decided: from its changes to statements.
+
+use super::rows::{IntoCells, Placed, RecordedAt};
+use super::value::Statement;
+use crate::routing::ScoreChange;
+use crate::storage::state::Changes;
+use crate::time::Timestamp;
+
+fn removed<K: Copy>(
+    statements: &mut Vec<Statement>,
+    query: &'static str,
+    ids: &[K],
+    uuid: fn(K) -> uuid::Uuid,
+) {
+    if !ids.is_empty() {
+        let ids: Vec<uuid::Uuid> = ids.iter().map(|id| uuid(*id)).collect();
+        statements.push(Statement::new(query).with("ids", ids));
+    }
+}
+
+fn written<R: IntoCells>(statements: &mut Vec<Statement>, query: &'static str, rows: Vec<R>) {
+    if !rows.is_empty() {
+        let rows = rows.into_iter().map(IntoCells::into_cells).collect();
+        statements.push(Statement::bulk(query, R::COLUMNS, rows));
+    }
+}
+
+fn scores(statements: &mut Vec<Statement>, scores: Vec<((String, String), ScoreChange)>, now: Timestamp) {
+    let (mut learned, mut adjusted) = (Vec::new(), Vec::new());
+    for ((keyword, tool), change) in scores {
+        match (change.new_score, change.tool_type) {
+            (Some(new_score), Some(tool_type)) => learned.push(vec![
+                keyword.into(),
+                tool.into(),
+                tool_type.into(),
+                new_score.into(),
+                change.delta.into(),
+                change.low.into(),
+                change.high.into(),
+                change.usage.into(),
+                change.success.into(),
+                now.into(),
+            ]),
+            _ => adjusted.push(vec![
+                keyword.into(),
+                tool.into(),
+                change.delta.into(),
+                change.low.into(),
+                change.high.into(),
+                now.into(),
+            ]),
+        }
+    }
+    if !learned.is_empty() {
+        let columns = &[
+            "keyword",
+            "tool_name",
+            "tool_type",
+            "new_score",
+            "delta",
+            "low",
+            "high",
+            "usage",
+            "success",
+            "last_used",
+        ];
+        statements.push(Statement::bulk("learn_scores", columns, learned));
+    }
+    if !adjusted.is_empty() {
+        let columns = &["keyword", "tool_name", "delta", "low", "high", "last_used"];
+        statements.push(Statement::bulk("adjust_scores", columns, adjusted));
+    }
+}
+
+/// The statements that write `changes`: what goes first, then parents before children, then scores, and the log last.
+pub(super) fn flush(changes: Changes) -> Vec<Statement> {
+    use crate::id::{
+        ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
+    };
+    let mut s = Vec::new();
+    let now = changes.now;
+    removed(&mut s, "delete_actions", &changes.removed_actions, ActionId::as_uuid);
+    if !changes.removed_action_sessions.is_empty() {
+        s.push(Statement::new("delete_actions_of_sessions").with("ids", changes.removed_action_sessions));
+    }
+    removed(&mut s, "delete_messages", &changes.messages.removed, MessageId::as_uuid);
+    removed(&mut s, "delete_subscriptions", &changes.subscriptions.removed, SubscriptionId::as_uuid);
+    removed(&mut s, "delete_blockings", &changes.blockings.removed, BlockingId::as_uuid);
+    removed(&mut s, "delete_subtasks", &changes.subtasks.removed, SubtaskId::as_uuid);
+    removed(&mut s, "delete_tasks", &changes.tasks.removed, TaskId::as_uuid);
+    removed(&mut s, "delete_requests", &changes.requests.removed, RequestId::as_uuid);
+    if !changes.sessions.removed.is_empty() {
+        s.push(Statement::new("delete_sessions").with("ids", changes.sessions.removed));
+    }
+    removed(&mut s, "delete_projects", &changes.projects.removed, ProjectId::as_uuid);
+    written(&mut s, "write_projects", changes.projects.written);
+    written(&mut s, "write_sessions", changes.sessions.written);
+    written(&mut s, "write_requests", changes.requests.written);
+    written(&mut s, "write_tasks", changes.tasks.written);
+    written(&mut s, "write_subtasks", changes.subtasks.written);
+    if !changes.action_owners.is_empty() {
+        let owners =
+            changes.action_owners.into_iter().map(|(id, owner)| vec![id.into(), owner.into()]).collect();
+        s.push(Statement::bulk("own_actions", &["id", "subtask_id"], owners));
+    }
+    let actions = changes.actions.into_iter().map(|action| RecordedAt(action, now)).collect();
+    written(&mut s, "insert_actions", actions);
+    written(&mut s, "insert_messages", changes.messages.written);
+    if !changes.message_reads.is_empty() {
+        let marks =
+            changes.message_reads.into_iter().map(|(id, agent, at)| vec![id.into(), agent.into(), at.into()]);
+        s.push(Statement::bulk(
+            "insert_message_reads",
+            &["message_id", "agent_id", "read_at"],
+            marks.collect(),
+        ));
+    }
+    written(&mut s, "write_subscriptions", changes.subscriptions.written);
+    written(&mut s, "write_blockings", changes.blockings.written);
+    written(&mut s, "write_compactions", changes.compactions.written);
+    scores(&mut s, changes.scores, now);
+    if !changes.idempotency.is_empty() {
+        let kept = changes
+            .idempotency
+            .into_iter()
+            .map(|(key, kept)| vec![key.into(), kept.fingerprint.into(), kept.outcome.into(), now.into()]);
+        let columns = &["idempotency_key", "fingerprint", "outcome", "created_at"];
+        s.push(Statement::bulk("insert_idempotency", columns, kept.collect()));
+    }
+    if !changes.events.is_empty() {
+        let count = i64::try_from(changes.events.len()).unwrap_or(i64::MAX);
+        s.push(Statement::new("advance_log").with("count", count));
+        let placed =
+            changes.events.into_iter().zip(1 - count..).map(|(event, place)| Placed(event, place)).collect();
+        written(&mut s, "insert_events", placed);
+    }
+    s
+}

@@ -1,0 +1,287 @@
+//! What a batch must see: from its footprint to queries, and from their rows to the state.
+
+use std::collections::BTreeSet;
+
+use super::rows::FromRow;
+use super::value::{Row, Statement, Value};
+use crate::error::Result;
+use crate::model::{Blocking, Compaction, Message, Project, Request, Session, Subscription, Subtask, Task};
+use crate::storage::state::{Footprint, KnownAction, Remembered, State, Tally};
+
+fn texts<'a>(items: impl IntoIterator<Item = &'a String>) -> Value {
+    Value::Texts(items.into_iter().cloned().collect())
+}
+
+fn uuids<Id: Copy>(items: &BTreeSet<Id>, uuid: fn(Id) -> uuid::Uuid) -> Value {
+    if items.is_empty() { Value::Null } else { Value::Uuids(items.iter().map(|id| uuid(*id)).collect()) }
+}
+
+/// A list parameter; absent when there is nothing in it, so that the query's line is left out.
+fn list<'a>(items: impl IntoIterator<Item = &'a String>) -> Value {
+    match texts(items) {
+        Value::Texts(items) if items.is_empty() => Value::Null,
+        value => value,
+    }
+}
+
+fn firsts(pairs: &BTreeSet<(String, String)>) -> Value {
+    list(pairs.iter().map(|(first, _)| first).collect::<BTreeSet<_>>())
+}
+
+fn seconds(pairs: &BTreeSet<(String, String)>) -> Value {
+    list(pairs.iter().map(|(_, second)| second).collect::<BTreeSet<_>>())
+}
+
+/// The names of the locks of a batch, besides those of the sessions that its rows belong to.
+fn lock_names(footprint: &Footprint) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    names.extend(footprint.projects.iter().map(|id| format!("project:{id}")));
+    names.extend(footprint.project_paths.iter().map(|path| format!("path:{path}")));
+    let sessions =
+        footprint.sessions.iter().chain(footprint.newest_requests.keys()).chain(&footprint.session_requests);
+    names.extend(sessions.chain(&footprint.action_sessions).map(|id| format!("session:{id}")));
+    names.extend(footprint.request_keys.iter().map(|(session, _)| format!("session:{session}")));
+    names.extend(footprint.message_reads.iter().map(|(_, agent)| format!("inbox:{agent}")));
+    names.extend(
+        footprint.subscription_pairs.iter().map(|(agent, topic)| format!("subscription:{agent}:{topic}")),
+    );
+    names.extend(footprint.subscriptions.iter().map(|id| format!("subscription:{id}")));
+    names.extend(footprint.blocking_pairs.iter().map(|(by, agent)| format!("blocking:{by}:{agent}")));
+    names.extend(footprint.blockings.iter().map(|id| format!("blocking:{id}")));
+    names.extend(footprint.idempotency_keys.iter().map(|key| format!("key:{key}")));
+    names.extend(footprint.actions.iter().map(|id| format!("action:{id}")));
+    names.into_iter().collect()
+}
+
+/// A kind of row that is loaded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Load {
+    Locks,
+    Projects,
+    Sessions,
+    Requests,
+    Tasks,
+    Subtasks,
+    Actions,
+    ActionCounts,
+    Messages,
+    MessageReads,
+    KnownAgents,
+    Subscriptions,
+    Blockings,
+    Compactions,
+    Remembered,
+}
+
+/// The queries for `footprint`; only those that have something to look for.
+#[expect(clippy::too_many_lines, reason = "one entry for each kind of row, and nothing else")]
+pub(super) fn load(footprint: &Footprint, locks: bool) -> Vec<(Load, Statement)> {
+    use crate::id::{
+        ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
+    };
+    let f = footprint;
+    let projects = uuids(&f.projects, ProjectId::as_uuid);
+    let requests = uuids(&f.requests, RequestId::as_uuid);
+    let tasks = uuids(&f.tasks, TaskId::as_uuid);
+    let subtasks = uuids(&f.subtasks, SubtaskId::as_uuid);
+    let newest = list(f.newest_requests.keys());
+    let newest_before = f.newest_requests.values().min().copied();
+    let mut loads = Vec::new();
+    let mut add = |kind, wanted: bool, statement: Statement| {
+        if wanted {
+            loads.push((kind, statement));
+        }
+    };
+    if locks {
+        let names = lock_names(f);
+        let tree = !(f.requests.is_empty() && f.tasks.is_empty() && f.subtasks.is_empty());
+        let statement = Statement::new("lock_keys")
+            .with("names", names.clone())
+            .with("requests", requests.clone())
+            .with("tasks", tasks.clone())
+            .with("subtasks", subtasks.clone())
+            .with("projects", projects.clone());
+        add(Load::Locks, tree || !names.is_empty(), statement);
+    }
+    add(
+        Load::Projects,
+        !(f.projects.is_empty() && f.project_paths.is_empty()),
+        Statement::new("load_projects").with("projects", projects).with("paths", list(&f.project_paths)),
+    );
+    add(
+        Load::Sessions,
+        !f.sessions.is_empty(),
+        Statement::new("load_sessions").with("sessions", list(&f.sessions)),
+    );
+    let keyed = !f.request_keys.is_empty();
+    let by_subtask_key = !f.subtask_keys.is_empty();
+    let by_tree =
+        !f.tasks.is_empty() || !f.subtasks.is_empty() || by_subtask_key || !f.newest_requests.is_empty();
+    add(
+        Load::Requests,
+        by_tree || keyed || !f.requests.is_empty() || !f.session_requests.is_empty(),
+        Statement::new("load_requests")
+            .with("requests", requests)
+            .with("tasks", tasks.clone())
+            .with("subtasks", subtasks.clone())
+            .with("request_key_sessions", firsts(&f.request_keys))
+            .with("request_keys", seconds(&f.request_keys))
+            .with("subtask_keys", seconds(&f.subtask_keys))
+            .with("newest", newest.clone())
+            .with("newest_before", newest_before)
+            .with("session_requests", list(&f.session_requests)),
+    );
+    let keyed_tasks = f.tasks_of_keyed_requests && keyed;
+    let request_keys = if keyed_tasks { seconds(&f.request_keys) } else { Value::Null };
+    add(
+        Load::Tasks,
+        by_tree || keyed_tasks,
+        Statement::new("load_tasks")
+            .with("tasks", tasks)
+            .with("subtasks", subtasks.clone())
+            .with("subtask_keys", seconds(&f.subtask_keys))
+            .with("request_key_sessions", firsts(&f.request_keys))
+            .with("request_keys", request_keys)
+            .with("newest", newest.clone())
+            .with("newest_before", newest_before),
+    );
+    add(
+        Load::Subtasks,
+        !f.subtasks.is_empty() || by_subtask_key || !f.newest_requests.is_empty(),
+        Statement::new("load_subtasks")
+            .with("subtasks", subtasks)
+            .with("subtask_keys", seconds(&f.subtask_keys))
+            .with("newest", newest)
+            .with("newest_before", newest_before),
+    );
+    add(
+        Load::Actions,
+        !(f.actions.is_empty() && f.action_keys.is_empty()),
+        Statement::new("load_actions")
+            .with("actions", uuids(&f.actions, ActionId::as_uuid))
+            .with("action_key_sessions", firsts(&f.action_keys))
+            .with("action_keys", seconds(&f.action_keys)),
+    );
+    add(
+        Load::ActionCounts,
+        !f.action_sessions.is_empty(),
+        Statement::new("load_action_counts").with("action_sessions", list(&f.action_sessions)),
+    );
+    add(
+        Load::Messages,
+        !f.messages.is_empty(),
+        Statement::new("load_messages").with("messages", uuids(&f.messages, MessageId::as_uuid)),
+    );
+    let read_messages: BTreeSet<MessageId> = f.message_reads.iter().map(|(id, _)| *id).collect();
+    let readers: BTreeSet<&String> = f.message_reads.iter().map(|(_, agent)| agent).collect();
+    add(
+        Load::MessageReads,
+        !f.message_reads.is_empty(),
+        Statement::new("load_message_reads")
+            .with("messages", uuids(&read_messages, MessageId::as_uuid))
+            .with("agents", texts(readers)),
+    );
+    add(
+        Load::KnownAgents,
+        !f.agents.is_empty(),
+        Statement::new("load_known_agents").with("agents", texts(&f.agents)),
+    );
+    add(
+        Load::Subscriptions,
+        !(f.subscriptions.is_empty() && f.subscription_pairs.is_empty()),
+        Statement::new("load_subscriptions")
+            .with("subscriptions", uuids(&f.subscriptions, SubscriptionId::as_uuid))
+            .with("agents", firsts(&f.subscription_pairs))
+            .with("topics", seconds(&f.subscription_pairs)),
+    );
+    add(
+        Load::Blockings,
+        !(f.blockings.is_empty() && f.blocking_pairs.is_empty()),
+        Statement::new("load_blockings")
+            .with("blockings", uuids(&f.blockings, BlockingId::as_uuid))
+            .with("blockers", firsts(&f.blocking_pairs))
+            .with("blocked", seconds(&f.blocking_pairs)),
+    );
+    add(
+        Load::Compactions,
+        !f.compaction_keys.is_empty(),
+        Statement::new("load_compactions")
+            .with("sessions", firsts(&f.compaction_keys))
+            .with("keys", seconds(&f.compaction_keys)),
+    );
+    add(
+        Load::Remembered,
+        !f.idempotency_keys.is_empty(),
+        Statement::new("load_idempotency").with("keys", list(&f.idempotency_keys)),
+    );
+    loads
+}
+
+fn tally(row: &mut Row, from: usize) -> Result<Tally> {
+    Ok(Tally { total: row.int(from)?, open: row.int(from + 1)?, failed: row.int(from + 2)?, max_wave: None })
+}
+
+/// Puts the rows of one query into the state.
+pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> {
+    for mut row in rows {
+        let row = &mut row;
+        match kind {
+            Load::Locks => {}
+            Load::Projects => state.load_project(Project::from_row(row)?),
+            Load::Sessions => {
+                let session = Session::from_row(row)?;
+                state.sessions.load(session.id.clone(), session);
+            }
+            Load::Requests => {
+                let request = Request::from_row(row)?;
+                let mut tally = tally(row, 10)?;
+                tally.max_wave = row.opt_int32(13)?;
+                state.request_tallies.load(request.id, tally);
+                state.load_request(request);
+            }
+            Load::Tasks => {
+                let task = Task::from_row(row)?;
+                state.task_tallies.load(task.id, tally(row, 7)?);
+                state.tasks.load(task.id, task);
+            }
+            Load::Subtasks => {
+                let subtask = Subtask::from_row(row)?;
+                let session = row.opt_text(13)?;
+                state.load_subtask(session.as_deref(), subtask);
+            }
+            Load::Actions => state.load_action(KnownAction::from_row(row)?),
+            Load::ActionCounts => {
+                state.action_counts.insert(row.text(0)?, row.int(1)?);
+            }
+            Load::Messages => {
+                let message = Message::from_row(row)?;
+                state.messages.load(message.id, message);
+            }
+            Load::MessageReads => {
+                let mark = (row.id(0)?, row.text(1)?);
+                state.message_reads.load(mark, row.time(2)?);
+            }
+            Load::KnownAgents => {
+                state.known_agents.insert(row.text(0)?);
+            }
+            Load::Subscriptions => {
+                let subscription = Subscription::from_row(row)?;
+                state.subscriptions.load(subscription.id, subscription);
+            }
+            Load::Blockings => {
+                let blocking = Blocking::from_row(row)?;
+                state.blockings.load(blocking.id, blocking);
+            }
+            Load::Compactions => {
+                let compaction = Compaction::from_row(row)?;
+                state.compactions.load(compaction.id, compaction);
+            }
+            Load::Remembered => {
+                let key = row.text(0)?;
+                let remembered = Remembered { fingerprint: row.text(1)?, outcome: row.text(2)? };
+                state.remembered.load(key, remembered);
+            }
+        }
+    }
+    Ok(())
+}
