@@ -91,9 +91,12 @@ const MOVE_TIMES: &str = "
 
 /// Every row of every table, but for the lease that every start takes anew.
 fn dump(database: &Database) -> BTreeMap<String, Vec<Vec<Option<String>>>> {
-    let tables = database.rows("select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'");
+    let tables = database
+        .rows("select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'");
     let names = tables.into_iter().map(|mut row| row.remove(0).unwrap()).filter(|name| name != "leases");
-    names.map(|name| (name.clone(), database.rows(&format!("select t::text from {name} t order by 1")))).collect()
+    names
+        .map(|name| (name.clone(), database.rows(&format!("select t::text from {name} t order by 1"))))
+        .collect()
 }
 
 /// The rows of a list, by the value of one member.
@@ -146,14 +149,20 @@ async fn check_tree(api: &Calls) {
 async fn check_agents(api: &Calls, form: Form) {
     let page = api.get("/api/messages").await;
     assert_eq!(page["total"], 9);
-    assert!(page["messages"].as_array().unwrap().iter().all(|message| message["content"].is_object()), "{page}");
+    assert!(
+        page["messages"].as_array().unwrap().iter().all(|message| message["content"].is_object()),
+        "{page}"
+    );
     let messages = by(&page["messages"], "to_agent");
     assert_eq!(messages["dev-3"]["content"], json!({"n": 3, "t": "über"}));
     assert_eq!(messages["dev-3"]["priority"], if form == Form::Repaired { 3 } else { 0 });
     // Who had read what is known: dev-1 both, dev-2 nothing yet.
     let inbox = api.get("/api/messages/dev-1").await;
     assert_eq!((&inbox["count"], &inbox["unread_remaining"]), (&json!(2), &json!(0)));
-    assert!(inbox["messages"].as_array().unwrap().iter().all(|message| message["already_read"] == true), "{inbox}");
+    assert!(
+        inbox["messages"].as_array().unwrap().iter().all(|message| message["already_read"] == true),
+        "{inbox}"
+    );
 
     let subscriptions = api.get("/api/subscriptions").await;
     let blocked = api.get("/api/blocking/dev-1").await;
@@ -181,11 +190,13 @@ async fn check_new_writes(server: &Server, form: Form) {
     let merged = json!({"round": 3, "k1": "é", "k2": "é", "k3": "é", "k4": [4]});
     assert_eq!(shop["project"]["metadata"], merged);
     let shop = shop["project"]["id"].as_str().unwrap();
-    let body = json!({"project_id": shop, "session_id": "new", "prompt": "Go on", "metadata": {"a": {"b": 1}}});
+    let body =
+        json!({"project_id": shop, "session_id": "new", "prompt": "Go on", "metadata": {"a": {"b": 1}}});
     let request = api.post("/api/requests", &body).await["request"].clone();
     let task = api.post("/api/tasks", &json!({"request_id": request["id"]})).await["task"].clone();
     assert_eq!(task["wave_number"], 0);
-    let body = json!({"task_id": task["id"], "description": "Sell", "agent_id": "dev-2", "status": "running"});
+    let body =
+        json!({"task_id": task["id"], "description": "Sell", "agent_id": "dev-2", "status": "running"});
     let subtask = api.post("/api/subtasks", &body).await["subtask"].clone();
     let body = json!({"tool_name": "Edit", "tool_type": "builtin", "input": "migration", "subtask_id": subtask["id"]});
     api.post("/api/actions", &body).await;
@@ -193,7 +204,11 @@ async fn check_new_writes(server: &Server, form: Form) {
     assert_eq!(tree["counts"], json!({"requests": 1, "tasks": 1, "subtasks": 1}));
     assert_eq!(tree["hierarchy"]["requests"][0]["metadata"], json!({"a": {"b": 1}}));
     let edit = api.get("/api/routing/suggest?keywords=migration").await["suggestions"][0].clone();
-    assert_eq!((&edit["tool_name"], &edit["score"]), (&json!("Edit"), &json!(1.3)), "old lessons and new ones add up");
+    assert_eq!(
+        (&edit["tool_name"], &edit["score"]),
+        (&json!("Edit"), &json!(1.3)),
+        "old lessons and new ones add up"
+    );
 
     // The old waves count: 0 and 1 are there.
     let old = "1590239a-4106-4bd1-8d75-364902af38ca";
@@ -207,7 +222,8 @@ async fn check_new_writes(server: &Server, form: Form) {
 
     // What the original could not do: remove a project that has sessions.
     let recall = api.get("/api/projects/by-path?path=/recall/495759d0").await["project"]["id"].clone();
-    let removed = api.call(Method::DELETE, &format!("/api/projects/{}", recall.as_str().unwrap()), None).await;
+    let removed =
+        api.call(Method::DELETE, &format!("/api/projects/{}", recall.as_str().unwrap()), None).await;
     assert_eq!(removed.status, 204, "{removed:?}");
     assert_eq!(api.get("/api/sessions/recall-495759d0").await["project_id"], Value::Null);
     let stats = api.get("/stats").await;

@@ -27,7 +27,8 @@ async fn a_killed_server_has_every_acknowledged_action(store: Store) {
 
     server.restart().await;
     let found = stored(&api).await;
-    let lost: Vec<_> = told.acknowledged.iter().filter(|(id, number)| found.get(*id) != Some(*number)).collect();
+    let lost: Vec<_> =
+        told.acknowledged.iter().filter(|(id, number)| found.get(*id) != Some(*number)).collect();
     assert!(lost.is_empty(), "{} of {acknowledged} acknowledged actions are lost: {lost:?}", lost.len());
     // Of those that nobody was told about there are at most as many as were under way.
     assert!(found.len() <= acknowledged + CLIENTS, "{} are stored, {acknowledged} acknowledged", found.len());
@@ -36,20 +37,28 @@ async fn a_killed_server_has_every_acknowledged_action(store: Store) {
     let mut counted = 0;
     for session in 0..SESSIONS {
         let row = api.get(&format!("/api/sessions/{}", session_of(session))).await;
-        let of_session: Vec<usize> = found.values().copied().filter(|number| number % SESSIONS == session).collect();
+        let of_session: Vec<usize> =
+            found.values().copied().filter(|number| number % SESSIONS == session).collect();
         let failed = of_session.iter().filter(|number| *number % 7 == 0).count();
         assert_eq!(row["total_tools_used"], of_session.len(), "{row}");
         assert_eq!(row["total_errors"], failed, "{row}");
         counted += of_session.len();
     }
     assert_eq!(counted, found.len());
-    assert_eq!(server.number("select count(*) from events where name = 'action.created'"), i64::try_from(found.len()).unwrap());
+    assert_eq!(
+        server.number("select count(*) from events where name = 'action.created'"),
+        i64::try_from(found.len()).unwrap()
+    );
     assert_eq!(server.number("select count(*) from events"), server.number("select seq from event_log_head"));
     let learned = api.get("/api/routing/suggest?keywords=migration&min_score=0").await;
     assert_eq!(learned["suggestions"][0]["usage_count"], found.len(), "{learned}");
 
     // And it goes on as if nothing had happened.
-    api.post("/api/actions", &json!({"tool_name": "Read", "tool_type": "builtin", "file_paths": ["/numbers/10000"]})).await;
+    api.post(
+        "/api/actions",
+        &json!({"tool_name": "Read", "tool_type": "builtin", "file_paths": ["/numbers/10000"]}),
+    )
+    .await;
     assert_eq!(stored(&api).await.len(), found.len() + 1);
 }
 
@@ -105,13 +114,15 @@ async fn the_log_is_on_the_disk_before_the_answer() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
     let file = path.to_str().unwrap();
-    let watched = "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,pwrite64,pwritev,fsync,fdatasync";
+    let watched =
+        "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,pwrite64,pwritev,fsync,fdatasync";
     let strace = ["strace", "-D", "-f", "-yy", "-s", "60", "-o", file, "-e", watched];
     let mut server = Options::on(Store::Embedded).under(strace).start().await;
     let api = server.calls();
     const POSTS: usize = 3;
     for number in 0..POSTS {
-        let body = json!({"tool_name": "Bash", "tool_type": "builtin", "input": format!("cargo test {number}")});
+        let body =
+            json!({"tool_name": "Bash", "tool_type": "builtin", "input": format!("cargo test {number}")});
         api.post("/api/actions", &body).await;
     }
     assert!(server.stop().await.success());
@@ -135,9 +146,10 @@ async fn the_log_is_on_the_disk_before_the_answer() {
     assert_eq!((requests.len(), answers.len()), (POSTS, POSTS), "{trace}");
     for (request, answer) in requests.iter().zip(&answers) {
         let between = |call: &&Call| call.began > request.ended && call.ended < answer.began;
-        let written = calls.iter().filter(between).filter(|call| {
-            call.is(&["pwrite64", "pwritev", "write"]) && call.text.contains("dcm.db-wal>")
-        });
+        let written = calls
+            .iter()
+            .filter(between)
+            .filter(|call| call.is(&["pwrite64", "pwritev", "write"]) && call.text.contains("dcm.db-wal>"));
         let last = written.map(|call| call.ended).max();
         let last = last.unwrap_or_else(|| panic!("nothing was written before {answer:?}"));
         let synced = calls.iter().filter(between).any(|call| {

@@ -81,8 +81,20 @@ async fn every_post(api: &Calls) -> Vec<Case> {
             "priority",
             7,
         ),
-        case("/api/subscribe", 201, json!({"agent_id": "a", "topic": "task.created"}), "topic", "task.failed"),
-        case("/api/unsubscribe", 200, json!({"agent_id": "leaver", "topic": "task.created"}), "topic", "task.failed"),
+        case(
+            "/api/subscribe",
+            201,
+            json!({"agent_id": "a", "topic": "task.created"}),
+            "topic",
+            "task.failed",
+        ),
+        case(
+            "/api/unsubscribe",
+            200,
+            json!({"agent_id": "leaver", "topic": "task.created"}),
+            "topic",
+            "task.failed",
+        ),
         case(
             "/api/blocking",
             201,
@@ -90,7 +102,13 @@ async fn every_post(api: &Calls) -> Vec<Case> {
             "reason",
             "second",
         ),
-        case("/api/unblock", 200, json!({"blocked_by": "holder", "blocked_agent": "held"}), "blocked_agent", "held-too"),
+        case(
+            "/api/unblock",
+            200,
+            json!({"blocked_by": "holder", "blocked_agent": "held"}),
+            "blocked_agent",
+            "held-too",
+        ),
         case("/api/context/generate", 201, json!({"agent_id": "a", "session_id": "s-1"}), "max_tokens", 500),
         case(
             "/api/compact/restore",
@@ -195,7 +213,10 @@ async fn one_key_from_twenty_connections(store: Store) {
     for (rows, sql) in [
         (1, "select count(*) from projects where path = '/srv/new'"),
         (1, "select count(*) from requests where prompt = 'Again'"),
-        (2, "select count(*) from task_lists where request_id in (select id from requests where prompt = 'Do it once')"),
+        (
+            2,
+            "select count(*) from task_lists where request_id in (select id from requests where prompt = 'Do it once')",
+        ),
         (1, "select count(*) from subtasks where description = 'Once'"),
         (1, "select count(*) from actions where session_id = 's-2'"),
         (1, "select total_tools_used from sessions where id = 's-2'"),
@@ -248,7 +269,11 @@ async fn a_failed_call_does_not_use_the_key_up(store: Store) {
     api.post("/api/subscribe", &body).await;
     let done = api.post_keyed("/api/unsubscribe", "k-404", &body).await;
     assert_eq!(done.status, 200, "{done:?}");
-    assert_eq!(api.post_keyed("/api/unsubscribe", "k-404", &body).await, done, "there is nothing left, but it was done");
+    assert_eq!(
+        api.post_keyed("/api/unsubscribe", "k-404", &body).await,
+        done,
+        "there is nothing left, but it was done"
+    );
 
     // In the way: 409. Out of the way: 201.
     let body = json!({"id": "s-1"});

@@ -118,7 +118,8 @@ async fn check_session(api: &Calls, expected: &Expected) {
     assert!(actions.iter().all(|action| action["exit_code"] == 0 || action["exit_code"] == 1));
 
     let row = api.get(&format!("/api/sessions/{session}")).await;
-    let counters = ["total_tools_used", "total_success", "total_errors"].map(|name| row[name].as_u64().unwrap());
+    let counters =
+        ["total_tools_used", "total_success", "total_errors"].map(|name| row[name].as_u64().unwrap());
     let (all, bad) = (expected.actions as u64, expected.failed as u64);
     assert_eq!(counters, [all, all - bad, bad], "counters of {session}");
 
@@ -150,7 +151,11 @@ async fn check_session(api: &Calls, expected: &Expected) {
     assert_eq!(by_type, expected.in_agents.iter().copied().collect(), "sub-agents of {session}");
 
     let status = api.get(&format!("/api/compact/status/{session}")).await;
-    assert_eq!((&status["exists"], &status["compacted"]), (&json!(true), &json!(expected.compacted)), "{status}");
+    assert_eq!(
+        (&status["exists"], &status["compacted"]),
+        (&json!(true), &json!(expected.compacted)),
+        "{status}"
+    );
     if expected.compacted {
         let said = status["compact_summary"].as_str().unwrap();
         assert!(said.len() > 1000, "the summary that replaced the context: {said}");
@@ -183,7 +188,8 @@ async fn the_counts_are_those_of_the_recording(store: Store) {
         check_session(&api, session).await;
     }
     let stats = api.get("/stats").await;
-    let counts = ["projectCount", "requestCount", "actionCount", "messageCount"].map(|name| stats[name].clone());
+    let counts =
+        ["projectCount", "requestCount", "actionCount", "messageCount"].map(|name| stats[name].clone());
     assert_eq!(counts, [3, 8, 408, 0].map(Value::from));
     assert_eq!(api.get("/api/sessions").await["total"], 5);
     assert_eq!(server.number("select count(*) from compactions"), 2);
@@ -214,7 +220,8 @@ async fn a_second_import_adds_nothing(store: Store) {
     assert!(events > 408, "the import is in the log: {events}");
 
     // Once as a folder again, once file by file in another order.
-    let mut files: Vec<PathBuf> = fs::read_dir(transcripts()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(transcripts()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();
     files.reverse();
@@ -223,7 +230,15 @@ async fn a_second_import_adds_nothing(store: Store) {
         let again = imported(&server, paths).await;
         let created = json!({"requests": 0, "subtasks": 0, "actions": 0, "compactions": 0});
         assert_eq!((&again["created"], &again["updated"]), (&created, &json!(0)), "{again}");
-        for name in ["sessions", "requests", "actions", "actions_in_agents", "failed_actions", "agents", "compactions"] {
+        for name in [
+            "sessions",
+            "requests",
+            "actions",
+            "actions_in_agents",
+            "failed_actions",
+            "agents",
+            "compactions",
+        ] {
             assert_eq!(again[name], first[name], "{name}");
         }
         snapshot::same(&before, &contents(&api, Kept::Everything).await);
@@ -297,7 +312,8 @@ async fn what_cannot_be_read_is_told_and_the_rest_is_imported(store: Store) {
     fs::write(&file, lines.join("\n")).unwrap();
     fs::write(folder.path().join("notes.jsonl"), "{\"no\":\"transcript\"}\n").unwrap();
 
-    let text = Dcm::new(["import".as_ref(), folder.path()]).variable("DCM_URL", server.api()).run().await.success();
+    let text =
+        Dcm::new(["import".as_ref(), folder.path()]).variable("DCM_URL", server.api()).run().await.success();
     assert!(text.starts_with(&format!("Imported 1 session into {}\n", server.api())), "{text}");
     assert!(text.contains(&format!("{}:4: ", file.display())), "file and line of the broken line: {text}");
     assert!(text.contains("telepathy: 2 lines"), "{text}");
@@ -305,7 +321,11 @@ async fn what_cannot_be_read_is_told_and_the_rest_is_imported(store: Store) {
     check_session(&server.calls(), &SESSIONS[2]).await;
 
     let report = imported(&server, &[folder.path()]).await;
-    assert_eq!((&report["broken"], &report["unknown_types"]), (&json!(1), &json!({"telepathy": 2, "(no type)": 1})), "{report}");
+    assert_eq!(
+        (&report["broken"], &report["unknown_types"]),
+        (&json!(1), &json!({"telepathy": 2, "(no type)": 1})),
+        "{report}"
+    );
     let broken = report["broken_lines"].as_array().unwrap();
     assert_eq!(broken.len(), 1);
     assert_eq!((&broken[0]["file"], &broken[0]["line"]), (&json!(file), &json!(4)));

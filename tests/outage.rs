@@ -21,9 +21,19 @@ fn check_refusal(answer: &Answer) {
 
 fn check_nothing_leaks(body: &str) {
     let lower = body.to_lowercase();
-    for inside in
-        ["select ", "insert ", "query", "postgres", "sqlstate", "127.0.0.1", "connection", "os error", ".rs", "/tmp", "dcm_test"]
-    {
+    for inside in [
+        "select ",
+        "insert ",
+        "query",
+        "postgres",
+        "sqlstate",
+        "127.0.0.1",
+        "connection",
+        "os error",
+        ".rs",
+        "/tmp",
+        "dcm_test",
+    ] {
         assert!(!lower.contains(inside), "{inside} in {body}");
     }
 }
@@ -80,7 +90,8 @@ fn calls_that_need_the_store(id: &str) -> Vec<(Method, String, Option<Value>)> {
 async fn a_store_that_goes_away_and_comes_back() {
     let cluster = Cluster::start();
     let database = Database::create_on(&cluster);
-    let mut server = Options::on_database(database.url()).variable("HEALTHCHECK_INTERVAL_MS", "50").start().await;
+    let mut server =
+        Options::on_database(database.url()).variable("HEALTHCHECK_INTERVAL_MS", "50").start().await;
     let api = server.calls();
     let project = api.post("/api/projects", &json!({"path": "/srv/kept", "metadata": {"a": 1}})).await;
     let id = project["project"]["id"].as_str().unwrap().to_owned();
@@ -124,7 +135,8 @@ async fn a_store_that_goes_away_and_comes_back() {
 /// Every acknowledged action is stored; nobody was told anything but 201 or 503.
 fn check_kept(told: &Told, found: &BTreeMap<String, usize>) {
     told.refusals.iter().for_each(check_refusal);
-    let lost: Vec<_> = told.acknowledged.iter().filter(|(id, number)| found.get(*id) != Some(*number)).collect();
+    let lost: Vec<_> =
+        told.acknowledged.iter().filter(|(id, number)| found.get(*id) != Some(*number)).collect();
     assert!(lost.is_empty(), "{} acknowledged actions are lost: {lost:?}", lost.len());
 }
 
@@ -140,7 +152,11 @@ async fn a_crash_of_the_store_under_load_loses_nothing() {
     let mut writers = Writers::start(&api, CLIENTS, WRITES, Persistence::UntilAcknowledged);
     for part in 1..=3 {
         writers.acknowledged(WRITES * part / 4).await;
-        if part == 2 { cluster.stop() } else { cluster.kill() }
+        if part == 2 {
+            cluster.stop()
+        } else {
+            cluster.kill()
+        }
         cluster.start_again();
     }
     let told = writers.finish().await;
@@ -148,7 +164,10 @@ async fn a_crash_of_the_store_under_load_loses_nothing() {
     check_kept(&told, &found);
     // Whoever repeats what was not acknowledged, under the same key, has everything exactly once.
     assert_eq!(found.len(), WRITES);
-    assert_eq!(database.value("select count(*) from events where name = 'action.created'"), WRITES.to_string());
+    assert_eq!(
+        database.value("select count(*) from events where name = 'action.created'"),
+        WRITES.to_string()
+    );
     assert_eq!(database.value("select count(*) = max(seq) from events"), "t");
     drop(server);
     drop(database);

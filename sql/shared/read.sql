@@ -161,7 +161,12 @@ select count(*) from agent_messages where (expires_at is null or expires_at > :n
     and topic = :topic --? topic
 
 -- name: inbox
-select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at, is_read from (
+select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at, is_read, (
+    select count(*) from agent_messages m where (m.expires_at is null or m.expires_at > :now) and (false
+        or m.to_agent_id = :agent_id --? agent_id
+        or (m.to_agent_id is null and :broadcasts = :broadcasts) --? broadcasts
+    ) and not exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader)
+) from (
     select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at,
         exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader) as is_read
     from agent_messages m where (m.expires_at is null or m.expires_at > :now)

@@ -56,7 +56,8 @@ impl Calls {
             request = request.json(body);
         }
         let answer = request.send().await?;
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after =
+            answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Answer { status: answer.status().as_u16(), retry_after, body: answer.text().await? })
     }
 

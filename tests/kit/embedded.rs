@@ -16,7 +16,8 @@ fn look(file: &Path, sql: &str) -> rusqlite::Result<Vec<Vec<Option<String>>>> {
     connection.busy_timeout(Duration::from_secs(10))?;
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
-    let rows = statement.query_map([], |row| (0..columns).map(|column| row.get_ref(column).map(text_of)).collect())?;
+    let rows = statement
+        .query_map([], |row| (0..columns).map(|column| row.get_ref(column).map(text_of)).collect())?;
     rows.collect()
 }
 

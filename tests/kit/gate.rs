@@ -99,7 +99,11 @@ impl Rule {
     }
 
     /// Passes nothing on any more, until one of the two sides is gone.
-    async fn hold(&self, mut client: BufReader<OwnedReadHalf>, mut server: BufReader<OwnedReadHalf>) -> io::Result<()> {
+    async fn hold(
+        &self,
+        mut client: BufReader<OwnedReadHalf>,
+        mut server: BufReader<OwnedReadHalf>,
+    ) -> io::Result<()> {
         self.reached.send_replace(true);
         let (mut one, mut other) = (Vec::new(), Vec::new());
         tokio::select! {

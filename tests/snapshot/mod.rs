@@ -120,7 +120,8 @@ async fn until(what: &str, mut come: impl AsyncFnMut() -> bool) {
 
 /// Waits until the cleaning jobs have run once.
 pub(crate) async fn first_cleaning(api: &Calls) {
-    until("the first cleaning", async || !api.get("/api/cleanup/stats").await["last_cleanup"].is_null()).await;
+    until("the first cleaning", async || !api.get("/api/cleanup/stats").await["last_cleanup"].is_null())
+        .await;
 }
 
 /// Waits until the cleaning jobs have closed every session and every subtask that nobody will ever end.

@@ -95,7 +95,8 @@ alter table actions add column if not exists session_id text;
 alter table actions add column if not exists tool_use_id text;
 alter table actions add column if not exists recorded_at timestamptz not null default now();
 create index if not exists idx_actions_created on actions (created_at desc);
-create index if not exists actions_recorded on actions (recorded_at);
+-- Only retention asks for it, and rows lie in its order: a few bytes for each megabyte.
+create index if not exists actions_recorded on actions using brin (recorded_at);
 create index if not exists idx_actions_subtask on actions (subtask_id);
 create index if not exists actions_session on actions (session_id) where session_id is not null;
 create unique index if not exists actions_external on actions (session_id, tool_use_id)
@@ -192,7 +193,7 @@ create table if not exists events (
     data json not null,
     summary json not null
 );
-create index if not exists events_created on events (created_at);
+create index if not exists events_created on events using brin (created_at);
 
 -- One row: the last position that was given out, the first that is still kept, the epoch of both, and the timeline of
 -- the write-ahead log in which it was last written (a promoted standby writes in another).
