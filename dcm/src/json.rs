@@ -197,7 +197,9 @@ mod tests {
             assert!(JsonObject::parse(half).unwrap_err().contains("surrogate"), "{half}");
         }
         assert!(JsonObject::parse("[1]").unwrap_err().contains("object"));
-        assert!(JsonObject::parse("{'a':1}").unwrap_err().starts_with("is not valid JSON: key must be a string"));
+        assert!(
+            JsonObject::parse("{'a':1}").unwrap_err().starts_with("is not valid JSON: key must be a string")
+        );
         for depth in [110, 200] {
             let deep = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
             assert_eq!(JsonObject::parse(&deep).unwrap_err(), "must not nest deeper than 100 levels");
