@@ -5,10 +5,14 @@
 #![expect(clippy::missing_panics_doc, reason = "a test kit reports every failure by panicking")]
 
 mod binary;
+pub mod calls;
 pub mod command;
+mod embedded;
+pub mod gate;
 pub mod ports;
 pub mod postgres;
 pub mod server;
+pub mod writers;
 
 /// Makes two tests of one case `async fn case(store: Store)`: `case::embedded` and `case::postgres`.
 #[macro_export]

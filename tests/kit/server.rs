@@ -11,11 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::binary;
+use crate::embedded;
 use crate::ports::free_port;
 use crate::postgres::Database;
 
 /// How long a server may take to start, to answer or to stop before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// Where a server keeps its data.
@@ -46,6 +47,7 @@ pub struct Options {
     database: Option<Database>,
     data_dir: Option<PathBuf>,
     part: Option<Part>,
+    wrapper: Vec<OsString>,
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
 }
@@ -78,6 +80,7 @@ impl Options {
             database,
             data_dir: None,
             part: None,
+            wrapper: Vec::new(),
             arguments: Vec::new(),
             variables: Vec::new(),
         }
@@ -99,6 +102,12 @@ impl Options {
     #[must_use]
     pub fn program(self, path: impl Into<PathBuf>) -> Self {
         Self { program: Some(path.into()), ..self }
+    }
+
+    /// Runs the program under another one, such as a tracer that replaces itself by it.
+    #[must_use]
+    pub fn under(self, wrapper: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        Self { wrapper: wrapper.into_iter().map(|part| part.as_ref().to_owned()).collect(), ..self }
     }
 
     /// Runs one part of the service alone.
@@ -188,6 +197,23 @@ impl Server {
         self.options.database.as_ref()
     }
 
+    /// Runs one statement on the store that it was given for itself, while it runs; every value as text.
+    #[must_use]
+    pub fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        match &self.options.database {
+            Some(database) => database.rows(sql),
+            None => embedded::rows(&self.data_dir().join("dcm.db"), sql),
+        }
+    }
+
+    /// The one number that `sql` gives.
+    #[must_use]
+    pub fn number(&self, sql: &str) -> i64 {
+        let rows = self.rows(sql);
+        let value = rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok());
+        value.unwrap_or_else(|| panic!("{sql} gave no number but {rows:?}"))
+    }
+
     /// Everything it wrote to its two outputs, over all its starts.
     #[must_use]
     pub fn log(&self) -> String {
@@ -275,7 +301,10 @@ impl Server {
     fn command(&self) -> Command {
         let options = &self.options;
         let program = options.program.clone().unwrap_or_else(|| binary::program("dcm-server"));
-        let mut command = clean_command(&program, self.folder.path());
+        let mut words = options.wrapper.iter().map(PathBuf::from).chain([program]);
+        let first = words.next().unwrap_or_default();
+        let mut command = clean_command(&first, self.folder.path());
+        command.args(words);
         for (flag, port) in [
             ("--port", self.ports.api),
             ("--ws-port", self.ports.socket),

@@ -1,0 +1,246 @@
+//! A store that goes away and comes back, and a store that is not to be had.
+
+use std::collections::BTreeMap;
+
+use dcm_suite::calls::Answer;
+use dcm_suite::postgres::{Cluster, Database};
+use dcm_suite::server::{Options, Store};
+use dcm_suite::writers::{Persistence, Told, Writers, stored};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Nothing of the inside: no statement, no address, no path, no name of a driver.
+fn check_refusal(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.retry_after.is_some_and(|seconds| seconds >= 1), "{answer:?}");
+    let body = answer.json();
+    let message = body["error"].as_str().unwrap_or_else(|| panic!("no error in {answer:?}"));
+    assert!(message.contains("try again"), "{answer:?}");
+    check_nothing_leaks(&answer.body);
+}
+
+fn check_nothing_leaks(body: &str) {
+    let lower = body.to_lowercase();
+    for inside in
+        ["select ", "insert ", "query", "postgres", "sqlstate", "127.0.0.1", "connection", "os error", ".rs", "/tmp", "dcm_test"]
+    {
+        assert!(!lower.contains(inside), "{inside} in {body}");
+    }
+}
+
+fn check_unhealthy(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let body = answer.json();
+    let members: Vec<_> = body.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(members, ["database", "features", "status", "timestamp", "version"], "{body}");
+    assert_eq!((&body["status"], &body["database"]["healthy"]), (&json!("unhealthy"), &json!(false)));
+    assert!(body["database"]["latencyMs"].is_u64() && body["database"]["error"].is_string(), "{body}");
+    check_nothing_leaks(&body["database"].to_string());
+}
+
+/// A read of every kind, and a write of every kind, that needs the store.
+fn calls_that_need_the_store(id: &str) -> Vec<(Method, String, Option<Value>)> {
+    let mut calls: Vec<(Method, String, Option<Value>)> = dcm::api::OPERATIONS
+        .iter()
+        .filter(|operation| operation.method == dcm::api::Method::GET)
+        .filter(|operation| !["/health", "/stats/tools-summary"].contains(&operation.path))
+        .map(|operation| {
+            let mut path = operation.path.to_owned();
+            for parameter in ["{id}", "{project_id}", "{agent_id}", "{session_id}"] {
+                path = path.replace(parameter, id);
+            }
+            let query = match operation.path {
+                "/api/projects/by-path" => "?path=/x",
+                "/api/routing/suggest" => "?keywords=x",
+                "/api/blocking/check" => "?blocker=a&blocked=b",
+                "/api/context/{agent_id}" => "?session_id=s",
+                _ => "",
+            };
+            (Method::GET, path + query, None)
+        })
+        .collect();
+    let action = json!({"tool_name": "Bash", "tool_type": "builtin", "session_id": "s"});
+    let message = json!({"from_agent": "a", "topic": "task.created", "content": "x"});
+    let observed = json!({"session_id": "s", "observations": [{"type": "session_started", "at": "2026-01-01T00:00:00.000Z"}]});
+    for (path, body) in [
+        ("/api/projects", json!({"path": "/x"})),
+        ("/api/actions", action),
+        ("/api/messages", message),
+        ("/api/ingest", observed),
+        ("/api/context/generate", json!({"agent_id": "a", "session_id": "s"})),
+    ] {
+        calls.push((Method::POST, path.to_owned(), Some(body)));
+    }
+    calls.push((Method::PATCH, format!("/api/requests/{id}"), Some(json!({"status": "failed"}))));
+    calls.push((Method::DELETE, format!("/api/tasks/{id}"), None));
+    calls
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_goes_away_and_comes_back() {
+    let cluster = Cluster::start();
+    let database = Database::create_on(&cluster);
+    let mut server = Options::on_database(database.url()).variable("HEALTHCHECK_INTERVAL_MS", "50").start().await;
+    let api = server.calls();
+    let project = api.post("/api/projects", &json!({"path": "/srv/kept", "metadata": {"a": 1}})).await;
+    let id = project["project"]["id"].as_str().unwrap().to_owned();
+
+    for stop in [Cluster::stop, Cluster::kill] {
+        stop(&cluster);
+        check_unhealthy(&api.call(Method::GET, "/health", None).await);
+        let calls = calls_that_need_the_store(&id);
+        let tasks: Vec<_> = calls
+            .into_iter()
+            .map(|(method, path, body)| {
+                let api = api.clone();
+                tokio::spawn(async move {
+                    let answer = api.call(method.clone(), &path, body.as_ref()).await;
+                    (format!("{method} {path}"), answer)
+                })
+            })
+            .collect();
+        for task in tasks {
+            let (call, answer) = task.await.unwrap();
+            assert_eq!(answer.status, 503, "{call}: {answer:?}");
+            check_refusal(&answer);
+        }
+        // What needs no store is there.
+        assert_eq!(api.get("/openapi.json").await["openapi"], "3.1.0");
+        check_unhealthy(&api.call(Method::GET, "/health", None).await);
+
+        cluster.start_again();
+        server.wait_until_healthy().await;
+        let found = api.get(&format!("/api/projects/{id}")).await;
+        assert_eq!(found["project"]["metadata"], json!({"a": 1}));
+        api.post("/api/actions", &json!({"tool_name": "Bash", "tool_type": "builtin"})).await;
+    }
+    assert_eq!(api.get("/stats").await["actionCount"], 2, "what was refused was not written");
+    let log = server.log();
+    assert!(log.contains("unhealthy") && log.contains("healthy again"), "the log tells of both: {log}");
+    assert!(server.stop().await.success());
+    drop(database);
+}
+
+/// Every acknowledged action is stored; nobody was told anything but 201 or 503.
+fn check_kept(told: &Told, found: &BTreeMap<String, usize>) {
+    told.refusals.iter().for_each(check_refusal);
+    let lost: Vec<_> = told.acknowledged.iter().filter(|(id, number)| found.get(*id) != Some(*number)).collect();
+    assert!(lost.is_empty(), "{} acknowledged actions are lost: {lost:?}", lost.len());
+}
+
+const CLIENTS: usize = 16;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_of_the_store_under_load_loses_nothing() {
+    const WRITES: usize = 2000;
+    let cluster = Cluster::start();
+    let database = Database::create_on(&cluster);
+    let server = Options::on_database(database.url()).start().await;
+    let api = server.calls();
+    let mut writers = Writers::start(&api, CLIENTS, WRITES, Persistence::UntilAcknowledged);
+    for part in 1..=3 {
+        writers.acknowledged(WRITES * part / 4).await;
+        if part == 2 { cluster.stop() } else { cluster.kill() }
+        cluster.start_again();
+    }
+    let told = writers.finish().await;
+    let found = stored(&api).await;
+    check_kept(&told, &found);
+    // Whoever repeats what was not acknowledged, under the same key, has everything exactly once.
+    assert_eq!(found.len(), WRITES);
+    assert_eq!(database.value("select count(*) from events where name = 'action.created'"), WRITES.to_string());
+    assert_eq!(database.value("select count(*) = max(seq) from events"), "t");
+    drop(server);
+    drop(database);
+}
+
+/// Ends every connection to the database but the one that asks.
+fn end_backends(database: &Database) {
+    database.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity \
+         where datname = current_database() and pid <> pg_backend_pid()",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_cut_under_load_lose_nothing() {
+    const WRITES: usize = 2000;
+    for persistence in [Persistence::UntilAcknowledged, Persistence::None] {
+        let database = Database::create();
+        let mut server = Options::on_database(database.url()).start().await;
+        let api = server.calls();
+        let mut writers = Writers::start(&api, CLIENTS, WRITES, persistence);
+        for part in 1..=10 {
+            // Without repetition those that are refused are not acknowledged; most are not refused.
+            writers.acknowledged(WRITES * part / 20).await;
+            end_backends(&database);
+        }
+        let told = writers.finish().await;
+        server.wait_until_healthy().await;
+        let found = stored(&api).await;
+        check_kept(&told, &found);
+        match persistence {
+            Persistence::UntilAcknowledged => assert_eq!(found.len(), WRITES),
+            Persistence::None => assert!(found.len() >= told.acknowledged.len()),
+        }
+        assert_eq!(database.value("select count(*) = max(seq) from events"), "t");
+        drop(server);
+        drop(database);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_does_not_start_without_its_database() {
+    let cluster = Cluster::start();
+    let port = cluster.port();
+    let database = Database::create_on(&cluster);
+    cluster.stop();
+    let url = format!("postgres://postgres:hush-hush@127.0.0.1:{port}/{}", database.name());
+    let mut server = Options::on_database(&url).spawn();
+    let status = server.wait_until_exit().await;
+    assert_eq!(status.code(), Some(1), "{}", server.log());
+    let log = server.log();
+    let complaint = log.lines().last().unwrap();
+    assert!(complaint.starts_with("dcm-server: cannot open postgres://postgres@127.0.0.1:"), "{log}");
+    assert!(complaint.contains(&port.to_string()), "{log}");
+    assert!(!log.contains("hush-hush") && !log.contains("panicked"), "{log}");
+
+    // The same command line works when it is there.
+    cluster.start_again();
+    server.launch();
+    server.wait_until_healthy().await;
+    drop(server);
+    drop(database);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_does_not_exist_is_named() {
+    let database = Database::create();
+    let missing = format!("{}_missing", database.name());
+    let url = database.url().replace(database.name(), &missing);
+    let mut server = Options::on_database(&url).spawn();
+    assert_eq!(server.wait_until_exit().await.code(), Some(1));
+    let log = server.log();
+    assert!(log.lines().last().unwrap().contains(&missing), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_server_on_one_embedded_store_is_told_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Options::on(Store::Embedded).data_dir(folder.path()).start().await;
+    let api = first.calls();
+    api.post("/api/projects", &json!({"path": "/srv/first"})).await;
+    let mut second = Options::on(Store::Embedded).data_dir(folder.path()).spawn();
+    assert_eq!(second.wait_until_exit().await.code(), Some(1));
+    let log = second.log();
+    let complaint = log.lines().last().unwrap();
+    assert!(complaint.contains("in use by another process"), "{log}");
+    assert!(complaint.contains("stop that process") && complaint.contains("DCM_DATA_DIR"), "{log}");
+
+    // The first has not noticed; when it is gone, however it went, the second may have the store.
+    assert_eq!(api.get("/stats").await["projectCount"], 1);
+    first.kill();
+    second.launch();
+    second.wait_until_healthy().await;
+    assert_eq!(second.calls().get("/stats").await["projectCount"], 1);
+}
