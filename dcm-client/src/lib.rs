@@ -18,8 +18,15 @@
 //! Failed calls are tried again where that cannot do harm: reads, removals, and creations, which carry an
 //! `Idempotency-Key` of their own. See [`ClientBuilder::retries`].
 //!
-//! The feature `cli` (on by default) adds the `dcm` command; programs that embed the SDK leave it out with
-//! `default-features = false`.
+//! | | |
+//! |---|---|
+//! | [`Client`] | the operations; cheap to clone, all clones share their connections |
+//! | [`ClientBuilder`] | URL, API key, timeout, how often and how patiently to try again |
+//! | [`is_unreachable`] | tells a server that is away from one that says so itself |
+//! | `cli` | the `dcm` command; [`dcm::transcript`] is what `dcm import` reads transcripts with |
+//!
+//! No database driver comes with this crate: it uses [`dcm`] without features. The feature `cli` (on by default) adds the
+//! `dcm` command; programs that embed the SDK leave it out with `default-features = false`.
 
 mod builder;
 #[cfg(feature = "cli")]

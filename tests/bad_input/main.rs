@@ -9,6 +9,8 @@ mod verdict;
 mod world;
 mod wrong;
 
+use std::fmt::Write as _;
+
 use dcm_suite::on_both_stores;
 use dcm_suite::server::{Options, Store};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -132,7 +134,7 @@ async fn parameters(store: Store) {
         let queries: Vec<_> = operation.parameters.iter().filter(|field| !field.in_path).collect();
         let needed = |except: &str| {
             let needed = queries.iter().filter(|field| field.required && field.name != except);
-            needed.map(|field| format!("&{}=x", field.name)).collect::<String>()
+            needed.fold(String::new(), |query, field| query + "&" + &field.name + "=x")
         };
         let body =
             if operation.method == "PATCH" { world.right(&operation.id) } else { json!({}) }.to_string();
@@ -355,7 +357,7 @@ async fn error_bodies(store: Store) {
     ] {
         let answer = world.send(method, path, body.to_owned()).await;
         let shown: String = body.chars().take(100).collect();
-        text += &format!("{method} {path} {shown}\n  {} {}\n", answer.status.as_u16(), answer.body);
+        let _ = writeln!(text, "{method} {path} {shown}\n  {} {}", answer.status.as_u16(), answer.body);
     }
     // Both stores say the same.
     insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false}, {

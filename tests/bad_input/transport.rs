@@ -161,12 +161,12 @@ async fn names_and_origins(store: Store) {
     );
     verdict.refused("a foreign URL", &raw(&world, &absolute, body.as_bytes()).await, 403, None);
 
-    let port = world.server.api().rsplit(':').next().expect("a port").to_owned();
+    let number = world.server.api().rsplit(':').next().expect("a port").to_owned();
     let foreign = [
         "Origin: http://evil.example".to_owned(),
         "Origin: null".to_owned(),
         "Origin: http://localhost:1".to_owned(),
-        format!("Origin: http://evil.example:{port}"),
+        format!("Origin: http://evil.example:{number}"),
         "Sec-Fetch-Site: cross-site".to_owned(),
         "Sec-Fetch-Site: same-site".to_owned(),
         "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document".to_owned(),
@@ -185,11 +185,14 @@ async fn names_and_origins(store: Store) {
         }
     }
     // Our own page may, and so may everybody who is no page.
-    for lines in
-        [format!("Origin: http://localhost:{port}"), "Sec-Fetch-Site: same-origin".to_owned(), String::new()]
-    {
+    for lines in [
+        format!("Origin: http://localhost:{number}"),
+        "Sec-Fetch-Site: same-origin".to_owned(),
+        String::new(),
+    ] {
         let lines = if lines.is_empty() { lines } else { format!("\r\n{lines}") };
-        let answer = raw(&world, &format!("GET /stats HTTP/1.1\r\nHost: localhost:{port}{lines}"), b"").await;
+        let answer =
+            raw(&world, &format!("GET /stats HTTP/1.1\r\nHost: localhost:{number}{lines}"), b"").await;
         verdict.taken(&format!("own page {lines:?}"), &answer, 200);
     }
     verdict.end(45);

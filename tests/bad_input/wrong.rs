@@ -194,7 +194,7 @@ pub(crate) fn in_url(field: &Field) -> Vec<String> {
         match field.keyword("format").and_then(Value::as_str) {
             Some("uuid") => wrong.extend(bad_ids().into_iter().filter(|id| !id.is_empty())),
             Some("date-time") => {
-                wrong.extend(BAD_TIMES.iter().filter(|t| !t.is_empty()).map(|t| (*t).to_owned()))
+                wrong.extend(BAD_TIMES.iter().filter(|t| !t.is_empty()).map(|t| (*t).to_owned()));
             }
             _ => {
                 wrong.push("a\0b".to_owned());

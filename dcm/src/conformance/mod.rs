@@ -8,17 +8,21 @@
 //! Whatever carries out every [`Operation`] is an [`Api`]: the engine on your store, or a client of your server. One
 //! test runs everything and reports all failures at its end:
 //!
-//! ```ignore
-//! #[tokio::test]
-//! async fn my_store_conforms() {
-//!     let dcm = dcm::Dcm::with_store(MyStore::open().await).await;
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! async fn my_store_conforms(store: Arc<dyn dcm::storage::Storage>) -> dcm::Result<()> {
+//!     let dcm = dcm::Dcm::with_store(store, dcm::EngineConfig::default()).await?;
 //!     dcm::conformance::run(&dcm).await;
+//!     Ok(())
 //! }
 //! ```
 //!
 //! One test per case, each with its own line in the report, takes a macro, because the list of cases is one:
 //!
-//! ```ignore
+//! ```no_run
+//! # async fn my_api() -> dcm::Dcm { unimplemented!() }
+//! # fn main() {}
 //! macro_rules! one_test_per_case {
 //!     ($($module:ident { $($case:ident: $($operation:ident)+;)+ })+) => {$(
 //!         mod $module {

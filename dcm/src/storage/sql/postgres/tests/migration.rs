@@ -110,3 +110,23 @@ async fn newer_databases_are_accepted_and_other_histories_refused() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn every_built_in_query_can_be_prepared() {
+    with_database(async |database| {
+        let driver = migrated(database).await;
+        let client = database.client().await;
+        for name in driver.registry.names() {
+            for variant in driver.registry.variants(name).unwrap() {
+                let prepared = client.prepare(&variant.sql).await;
+                let prepared =
+                    prepared.unwrap_or_else(|error| panic!("query {name}: {error:?}\n{}", variant.sql));
+                assert_eq!(prepared.params().len(), variant.params.len(), "query {name}");
+                for column in prepared.columns() {
+                    assert!(is_known(column.type_()), "query {name}: {column:?}");
+                }
+            }
+        }
+    })
+    .await;
+}
