@@ -12,6 +12,10 @@ use std::process::ExitCode;
 
 use settings::{Command, Settings};
 
+/// Reads make many small pieces and drop them together, on several threads: measured, this allocator is faster at it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What the configuration says cannot be.
 const BAD_CONFIGURATION: u8 = 2;
 

@@ -65,7 +65,7 @@ impl JsonObject {
                 Ok(Self::from_map(&map))
             }
             Ok(_) => Err("must be an object".to_owned()),
-            Err(error) => Err(format!("is not valid JSON: {error}")),
+            Err(error) => Err(complaint(&error)),
         }
     }
 
@@ -96,6 +96,24 @@ impl JsonObject {
         let mut map = self.to_map();
         map.extend(newer.to_map());
         Self::from_map(&map)
+    }
+}
+
+/// `serde_json`'s complaint in words for the caller; the position in a part of a body would say nothing to them.
+pub(crate) fn complaint(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    let speaks_of = |word: &str| text.contains(word);
+    if speaks_of("recursion limit") {
+        return format!("must not nest deeper than {MAX_DEPTH} levels");
+    }
+    if speaks_of("surrogate") || speaks_of("hex escape") || speaks_of("unicode code point") {
+        return "must not contain half of a surrogate pair (\\ud800 to \\udfff)".to_owned();
+    }
+    match text.split_once(", expected ") {
+        Some((_, expected)) => format!("must be {expected}"),
+        None if error.is_data() => text.to_owned(),
+        None => format!("is not valid JSON: {text}"),
     }
 }
 
@@ -175,10 +193,15 @@ mod tests {
     fn refuses_what_a_store_cannot_hold() {
         assert!(JsonObject::parse(r#"{"a":"x\u0000y"}"#).unwrap_err().contains("NUL"));
         assert!(JsonObject::parse(r#"{"a\u0000":1}"#).unwrap_err().contains("NUL"));
-        assert!(JsonObject::parse(r#"{"a":"\ud800"}"#).is_err());
+        for half in [r#"{"a":"\ud800"}"#, r#"{"\udc00":1}"#, r#"{"a":["\ud800\ud800"]}"#] {
+            assert!(JsonObject::parse(half).unwrap_err().contains("surrogate"), "{half}");
+        }
         assert!(JsonObject::parse("[1]").unwrap_err().contains("object"));
-        let deep = format!("{{\"a\":{}{}}}", "[".repeat(110), "]".repeat(110));
-        assert!(JsonObject::parse(&deep).unwrap_err().contains("nest"));
+        assert!(JsonObject::parse("{'a':1}").unwrap_err().starts_with("is not valid JSON: key must be a string"));
+        for depth in [110, 200] {
+            let deep = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(JsonObject::parse(&deep).unwrap_err(), "must not nest deeper than 100 levels");
+        }
     }
 
     #[test]

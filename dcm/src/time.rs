@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant in UTC with microsecond precision.
@@ -88,20 +87,50 @@ impl From<Timestamp> for jiff::Timestamp {
     }
 }
 
+/// The wire form has always this many bytes.
+const WIRE_LENGTH: usize = 24;
+
+impl Timestamp {
+    /// The wire form, without a detour over the formatting machinery: a large answer holds thousands of times.
+    fn to_wire(self) -> [u8; WIRE_LENGTH] {
+        let millis = self.as_millis();
+        let (days, in_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
+        let (year, month, day) = civil_from_days(days);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, width: usize, mut number: i64| {
+            for place in (at..at + width).rev() {
+                text[place] = b'0' + u8::try_from(number.rem_euclid(10)).unwrap_or(0);
+                number /= 10;
+            }
+        };
+        put(0, 4, year);
+        put(5, 2, month);
+        put(8, 2, day);
+        put(11, 2, in_day / 3_600_000);
+        put(14, 2, in_day / 60_000 % 60);
+        put(17, 2, in_day / 1000 % 60);
+        put(20, 3, in_day % 1000);
+        text
+    }
+}
+
+/// Year, month and day of the proleptic Gregorian calendar for a number of days since 1970-01-01: years are counted
+/// from 1 March, in eras of 400 years (the algorithm known as `civil_from_days`).
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from(*self).to_zoned(TimeZone::UTC);
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            time.year(),
-            time.month(),
-            time.day(),
-            time.hour(),
-            time.minute(),
-            time.second(),
-            time.millisecond(),
-        )
+        f.write_str(std::str::from_utf8(&self.to_wire()).unwrap_or_default())
     }
 }
 
@@ -113,7 +142,7 @@ impl fmt::Debug for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(&self.to_wire()).unwrap_or_default())
     }
 }
 
@@ -188,6 +217,19 @@ mod tests {
         assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_micros(1_123_456).to_string(), "1970-01-01T00:00:01.123Z");
         assert_eq!(Timestamp::from_micros(i64::MIN).to_string(), "0001-01-01T00:00:00.000Z");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_wire_form_is_that_of_the_calendar(micros in i64::MIN..i64::MAX) {
+            let time = Timestamp::from_micros(micros);
+            let civil = jiff::Timestamp::from(time).to_zoned(jiff::tz::TimeZone::UTC);
+            let expected = civil.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            let text = time.to_string();
+            proptest::prop_assert_eq!(&text[..19], expected.as_str());
+            let back = Timestamp::parse(&text).unwrap();
+            proptest::prop_assert_eq!(back.as_millis(), time.as_millis());
+        }
     }
 
     #[test]

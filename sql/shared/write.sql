@@ -36,7 +36,9 @@ delete from blocked_agents where id in (:ids*)
 select count(*), coalesce(max(seq), 0) from events
 
 -- name: expired_events_end
-select coalesce(max(seq), 0) from (select seq from events where created_at < :before order by seq limit :limit) as old
+select coalesce(max(seq), 0) from (
+    select seq from events where created_at < :before order by created_at, seq limit :limit
+) as old
 
 -- name: delete_events
 delete from events where seq <= :last returning seq

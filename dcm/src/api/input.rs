@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, FieldErrors};
+pub(crate) use crate::json::complaint;
 use crate::json::{JsonObject, check_text};
 use crate::model::{PromptType, RequestStatus, SubtaskStatus, TaskStatus, ToolType, Topic};
 use crate::time::Timestamp;
@@ -129,16 +130,6 @@ impl<T: FieldValue> FieldValue for Option<T> {
     }
 }
 
-/// `serde_json`'s complaint without the position, which is that of the field and says nothing to the caller.
-pub(crate) fn complaint(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or(&text);
-    match text.split_once(", expected ") {
-        Some((_, expected)) => format!("must be {expected}"),
-        None => text.to_owned(),
-    }
-}
-
 fn check_length(text: &str, rule: &Rule) -> Result<(), String> {
     check_text(text)?;
     match *rule {
@@ -229,7 +220,7 @@ impl FieldValue for i64 {
 
 impl FieldValue for i32 {
     fn from_json(raw: &RawValue) -> Result<Self, String> {
-        narrow(i64::from_json(raw)?)
+        narrow(i64::from_json(raw).unwrap_or(i64::MAX))
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -413,6 +404,15 @@ impl InputErrors {
         self.0.push((field, complaint));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Brings the complaints into the order of the fields.
+    pub(crate) fn order_by(&mut self, fields: &[FieldSpec]) {
+        self.0.sort_by_key(|(name, _)| fields.iter().position(|field| field.name == *name));
+    }
+
     /// Checks `value` against the bound of `spec`.
     pub(crate) fn check<T: FieldValue>(&mut self, spec: &FieldSpec, value: &T) {
         if let Err(complaint) = value.check(&spec.rule) {
@@ -490,6 +490,12 @@ macro_rules! input {
             ) -> Option<Self> {
                 let mut specs = Self::FIELDS.iter();
                 $(let $field = specs.next().and_then(|spec| source.read::<$type>(spec, errors));)*
+                // Who has to mend a field anyway is told of the others too; else the engine checks them all.
+                if !errors.is_empty() {
+                    let mut specs = Self::FIELDS.iter();
+                    $(if let (Some(spec), Some(value)) = (specs.next(), &$field) { errors.check(spec, value); })*
+                    errors.order_by(Self::FIELDS);
+                }
                 Some(Self { $($field: $field?,)* })
             }
 

@@ -165,6 +165,19 @@ mod tests {
     }
 
     #[test]
+    fn every_complaint_comes_at_once_in_the_order_of_the_fields() {
+        let body = br#"{"tool_name":"","tool_type":"magic","duration_ms":-1,"exit_code":1.5,"input":"\ud800"}"#;
+        let error = from_request::<crate::api::actions::ActionRecord>(vec![], vec![], body).unwrap_err();
+        assert_eq!(error.message(), "Validation failed: Invalid tool_name");
+        let details = error.details().unwrap();
+        assert_eq!(details["tool_name"], ["must not be empty"]);
+        assert_eq!(details["duration_ms"], ["must be a whole number from 0 to 2147483647"]);
+        assert_eq!(details["exit_code"], ["must be a whole number from -2147483648 to 2147483647"]);
+        assert_eq!(details["input"], ["must not contain half of a surrogate pair (\\ud800 to \\udfff)"]);
+        assert!(details["tool_type"][0].starts_with("must be one of"));
+    }
+
+    #[test]
     fn null_means_absent() {
         let id = "01890a5d-ac96-774b-bcce-b302099a8057";
         let body = format!(r#"{{"request_id":"{id}","name":null,"wave_number":3.0}}"#);

@@ -145,21 +145,24 @@ impl<D: Driver> SqlStore<D> {
             Statement::new("expired_events_end")
                 .with("before", limits.events_before)
                 .with("limit", limits.batch),
-            Statement::new("count_events"),
         ];
+        // Counting reads a whole table, so only where a number was set.
+        if limits.event_rows.is_some() {
+            counts.push(Statement::new("count_events"));
+        }
         if limits.action_rows.is_some() {
             counts.push(Statement::new("count_actions"));
         }
         let mut answers = self.driver.read(counts).await?.into_iter();
         let mut next = || answers.next().and_then(|rows| rows.into_iter().next());
         let mut last = next().map_or(Ok(0), |mut row| row.int(0))?;
-        if let Some(mut row) = next() {
+        if let Some(most) = limits.event_rows
+            && let Some(mut row) = next()
+        {
             let (count, newest) = (row.int(0)?, row.int(1)?);
-            if let Some(most) = limits.event_rows {
-                // Positions are dense, so the surplus is the oldest `count - most`.
-                let surplus = (count - most).clamp(0, batch);
-                last = last.max(if surplus > 0 { newest - count + surplus } else { 0 });
-            }
+            // Positions are dense, so the surplus is the oldest `count - most`.
+            let surplus = (count - most).clamp(0, batch);
+            last = last.max(if surplus > 0 { newest - count + surplus } else { 0 });
         }
         let surplus = match (limits.action_rows, next()) {
             (Some(most), Some(mut row)) => (row.int(0)? - most).clamp(0, batch),
