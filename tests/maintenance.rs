@@ -1,0 +1,282 @@
+//! The cleaning jobs of a real server, on both stores: expiry, orphans, stuck work, retention.
+
+use std::time::{Duration, Instant};
+
+use dcm::{Clock, SystemClock};
+use dcm_suite::calls::Calls;
+use dcm_suite::on_both_stores;
+use dcm_suite::postgres::Database;
+use dcm_suite::server::{Options, Server, Store};
+use serde_json::{Value, json};
+
+/// How long something may take to come before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks at `path` until what it answers is as it should be.
+async fn until(api: &Calls, path: &str, mut come: impl FnMut(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = api.get(path).await;
+        if come(&found) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {path} still answers {found}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A run that has begun after this was called has ended.
+async fn next_run(api: &Calls) -> Value {
+    let path = "/api/cleanup/stats";
+    let mut seen = api.get(path).await["last_cleanup"]["deletedAt"].clone();
+    // The one that ends next may have begun before.
+    for _ in 0..2 {
+        let found = until(api, path, |stats| stats["last_cleanup"]["deletedAt"] != seen).await;
+        seen = found["last_cleanup"]["deletedAt"].clone();
+    }
+    api.get(path).await
+}
+
+/// Milliseconds since 1970 of a time on the wire.
+fn millis(time: &Value) -> i64 {
+    dcm::Timestamp::parse(time.as_str().unwrap()).unwrap().as_millis()
+}
+
+/// How often an event is in the log.
+fn events(server: &Server, name: &str) -> i64 {
+    server.number(&format!("select count(*) from events where name = '{name}'"))
+}
+
+fn cleaning_every(store: Store, milliseconds: u32) -> Options {
+    Options::on(store).variable("DCM_CLEANUP_INTERVAL_MS", milliseconds.to_string())
+}
+
+on_both_stores!(
+    messages_expire,
+    sessions_that_nobody_ends_are_closed,
+    stuck_subtasks_fail_and_roll_up,
+    what_is_old_goes,
+    what_is_too_much_goes,
+);
+
+async fn messages_expire(store: Store) {
+    // Longer than a look takes, so that what a run did can be seen before the next one.
+    let options = cleaning_every(store, 2000).variable("MESSAGE_TTL_MS", "1500");
+    let server = options.start().await;
+    let api = server.calls();
+    let send = async |to: &str, ttl: Option<u32>| {
+        let body = json!({"from_agent": "a", "to_agent": to, "topic": "task.created", "content": "x", "ttl_seconds": ttl});
+        api.post("/api/messages", &body).await["message"].clone()
+    };
+    let kept = send("kept", Some(3600)).await;
+    assert_eq!(millis(&kept["expires_at"]) - millis(&kept["created_at"]), 3_600_000);
+    let short = send("short", Some(1)).await;
+    assert_eq!(millis(&short["expires_at"]) - millis(&short["created_at"]), 1000);
+    let default = send("default", None).await;
+    assert_eq!(millis(&default["expires_at"]) - millis(&default["created_at"]), 1500, "MESSAGE_TTL_MS");
+
+    let mut deleted = 0;
+    let mut last = Value::Null;
+    let stats = until(&api, "/api/cleanup/stats", |stats| {
+        let run = &stats["last_cleanup"];
+        if run["deletedAt"] != last {
+            deleted += run["deletedMessages"].as_i64().unwrap_or(0);
+            last = run["deletedAt"].clone();
+        }
+        deleted == 2
+    })
+    .await;
+    assert_eq!(stats["messages"], json!({"total": 1, "expired": 0, "unread": 1, "byTopic": {"task.created": 1}}));
+    assert!(millis(&stats["last_cleanup"]["deletedAt"]) >= millis(&short["expires_at"]), "{stats}");
+    for (agent, count) in [("kept", 1), ("short", 0), ("default", 0)] {
+        assert_eq!(api.get(&format!("/api/messages/{agent}")).await["count"], count, "{agent}");
+    }
+    assert_eq!(events(&server, "message.expired"), 2);
+}
+
+async fn sessions_that_nobody_ends_are_closed(store: Store) {
+    let options = cleaning_every(store, 100).variable("DCM_SESSION_MIN_AGE_MS", "1").variable("DCM_SESSION_IDLE_MS", "700");
+    let server = options.start().await;
+    let api = server.calls();
+    let action = json!({"tool_name": "Read", "tool_type": "builtin", "session_id": "orphan"});
+    let at = api.post("/api/actions", &action).await["action"]["created_at"].clone();
+    let closed = until(&api, "/api/sessions/orphan", |session| !session["ended_at"].is_null()).await;
+    assert_eq!(closed["ended_at"], at, "it ended when it was last seen");
+    assert_eq!(events(&server, "session.ended"), 1);
+
+    // Something happens in it again: it was not over. Then nothing happens any more.
+    let again = api.post("/api/actions", &action).await["action"]["created_at"].clone();
+    let closed = until(&api, "/api/sessions/orphan", |session| session["ended_at"] == again).await;
+    assert_eq!(closed["total_tools_used"], 2);
+    assert_eq!(events(&server, "session.ended"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_not_closed_too_early() {
+    // Idle for long enough, but not old enough; and old enough, but not idle.
+    for (age, idle) in [("86400000", "1"), ("1", "86400000")] {
+        let options = cleaning_every(Store::Embedded, 50).variable("DCM_SESSION_MIN_AGE_MS", age);
+        let server = options.variable("DCM_SESSION_IDLE_MS", idle).start().await;
+        let api = server.calls();
+        api.post("/api/sessions", &json!({"id": "s"})).await;
+        let stats = next_run(&api).await;
+        assert_eq!(api.get("/api/sessions/s").await["ended_at"], Value::Null, "{age} {idle}: {stats}");
+    }
+}
+
+async fn stuck_subtasks_fail_and_roll_up(store: Store) {
+    let server = cleaning_every(store, 100).variable("DCM_SUBTASK_STUCK_MS", "700").start().await;
+    let api = server.calls();
+    let project = api.post("/api/projects", &json!({"path": "/srv/stuck"})).await["project"]["id"].clone();
+    let subtask = async |session: &str, status: &str| {
+        let body = json!({"project_id": project, "session_id": session, "prompt": "Work"});
+        let request = api.post("/api/requests", &body).await["request"]["id"].clone();
+        let task = api.post("/api/tasks", &json!({"request_id": request})).await["task"]["id"].clone();
+        let body = json!({"task_id": task, "description": "Work", "status": status, "agent_id": "worker"});
+        let subtask = api.post("/api/subtasks", &body).await["subtask"]["id"].clone();
+        [request, task, subtask].map(|id| id.as_str().unwrap().to_owned())
+    };
+    let [request, task, stuck] = subtask("gone", "pending").await;
+    let [_, _, paused] = subtask("gone", "paused").await;
+    let [_, _, waiting] = subtask("gone", "pending").await;
+    let body = json!({"status": "running", "result": {"half": "done"}});
+    api.patch(&format!("/api/subtasks/{stuck}"), &body).await;
+
+    let failed = until(&api, &format!("/api/subtasks/{stuck}"), |found| found["subtask"]["status"] == "failed").await;
+    let result = json!({"half": "done", "error": "no activity", "failed_by": "dcm"});
+    assert_eq!(failed["subtask"]["result"], result, "what there was of a result is kept");
+    assert!(failed["subtask"]["completed_at"].is_string());
+    assert_eq!(api.get(&format!("/api/tasks/{task}")).await["task"]["status"], "failed");
+    assert_eq!(api.get(&format!("/api/requests/{request}")).await["request"]["status"], "failed");
+    for name in ["subtask.failed", "task.failed", "request.failed"] {
+        assert_eq!(events(&server, name), 1, "{name}");
+    }
+    next_run(&api).await;
+    for (id, status) in [(paused, "paused"), (waiting, "pending")] {
+        assert_eq!(api.get(&format!("/api/subtasks/{id}")).await["subtask"]["status"], status);
+    }
+}
+
+/// `column`, so many days earlier, in the words of the store.
+fn days_earlier(store: Store, column: &str, days: u32) -> String {
+    match store {
+        Store::Embedded => format!("{column} - {days} * 86400000000"),
+        Store::Postgres => format!("{column} - interval '{days} days'"),
+    }
+}
+
+/// Records numbered actions.
+async fn record(api: &Calls, count: usize) {
+    for number in 0..count {
+        let body = json!({"tool_name": "Bash", "tool_type": "builtin", "input": "cargo migration", "session_id": "s",
+            "file_paths": [number.to_string()]});
+        api.post("/api/actions", &body).await;
+    }
+}
+
+/// The numbers of the actions that are there, oldest first.
+async fn numbers(api: &Calls) -> Vec<usize> {
+    let page = api.get("/api/actions?limit=1000&session_id=s").await;
+    let rows = page["actions"].as_array().unwrap().iter().rev();
+    rows.map(|row| row["file_paths"][0].as_str().unwrap().parse().unwrap()).collect()
+}
+
+/// The lessons of an action outlive it.
+async fn check_lessons(api: &Calls, count: usize) {
+    let learned = api.get("/api/routing/suggest?keywords=migration&min_score=0").await;
+    assert_eq!(learned["suggestions"][0]["usage_count"], count, "{learned}");
+}
+
+/// The log has no hole, and says where it begins.
+fn check_log(server: &Server, first: i64) {
+    assert_eq!(server.number("select first_seq from event_log_head"), first);
+    assert_eq!(server.number("select min(seq) from events"), first);
+    let head = server.number("select seq from event_log_head");
+    assert_eq!(server.number("select max(seq) from events"), head);
+    assert_eq!(server.number("select count(*) from events"), head - first + 1);
+}
+
+async fn what_is_old_goes(store: Store) {
+    let server = cleaning_every(store, 100)
+        .variable("DCM_EVENT_RETENTION_DAYS", "5")
+        .variable("DCM_ACTION_RETENTION_DAYS", "30")
+        // Nothing but retention is to happen.
+        .variable("DCM_SESSION_IDLE_MS", "31622400000")
+        .variable("DCM_SUBTASK_STUCK_MS", "31622400000")
+        .start()
+        .await;
+    let api = server.calls();
+    // It happened long ago, but was recorded just now.
+    let long_ago = SystemClock.now().plus_millis(-300 * 86_400_000);
+    let observed = json!({"session_id": "old", "observations": [
+        {"type": "tool_used", "tool_use_id": "t", "at": long_ago, "tool_name": "Read"}]});
+    api.post("/api/ingest", &observed).await;
+    record(&api, 10).await;
+    let body = json!({"tool_name": "Bash", "tool_type": "builtin"});
+    let kept = api.post_keyed("/api/actions", "old key", &body).await;
+    assert_eq!(api.post_keyed("/api/actions", "old key", &body).await, kept);
+    let log = server.number("select seq from event_log_head");
+    let all = api.get("/stats").await["actionCount"].as_i64().unwrap();
+
+    // A day less than the limit is not old.
+    for (table, column, key, days) in
+        [("actions", "recorded_at", "file_paths", 29), ("events", "created_at", "seq", 4), ("idempotency_keys", "created_at", "1", 0)]
+    {
+        let set = days_earlier(store, column, days);
+        let _ = server.rows(&format!("update {table} set {column} = {set} where {key} is not null"));
+    }
+    let stats = next_run(&api).await;
+    assert_eq!(api.get("/stats").await["actionCount"], all, "{stats}");
+    assert_eq!(server.number("select seq from event_log_head"), log);
+    check_log(&server, 1);
+    assert_eq!(api.post_keyed("/api/actions", "old key", &body).await, kept);
+
+    let old = "id in (select id from actions where session_id = 's' order by created_at, id limit 4)";
+    let _ = server.rows(&format!("update actions set recorded_at = {} where {old}", days_earlier(store, "recorded_at", 2)));
+    let _ = server.rows(&format!("update events set created_at = {} where seq <= 7", days_earlier(store, "created_at", 2)));
+    let _ = server.rows(&format!("update idempotency_keys set created_at = {}", days_earlier(store, "created_at", 2)));
+    next_run(&api).await;
+    assert_eq!(numbers(&api).await, [4, 5, 6, 7, 8, 9]);
+    assert_eq!(api.get("/api/actions?session_id=old").await["total"], 1, "retention goes by when it was recorded");
+    check_lessons(&api, 10).await;
+    check_log(&server, 8);
+    // The outcome is forgotten, so the same key is a new call.
+    let again = api.post_keyed("/api/actions", "old key", &body).await;
+    assert!(again.status == 201 && again != kept, "{again:?}");
+    check_log(&server, 8);
+}
+
+async fn what_is_too_much_goes(store: Store) {
+    let server = cleaning_every(store, 100)
+        .variable("DCM_EVENT_RETENTION_ROWS", "12")
+        .variable("DCM_ACTION_RETENTION_ROWS", "8")
+        .start()
+        .await;
+    let api = server.calls();
+    record(&api, 30).await;
+    until(&api, "/api/actions", |page| page["total"] == 8).await;
+    assert_eq!(numbers(&api).await, (22..30).collect::<Vec<_>>(), "the newest stay");
+    check_lessons(&api, 30).await;
+    next_run(&api).await;
+    let head = server.number("select seq from event_log_head");
+    assert_eq!(head, 31, "an event per action, and one for the session");
+    check_log(&server, head - 11);
+}
+
+/// Every node is ready to clean; one of them does, and another one takes over when that one dies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_of_several_cleans() {
+    let database = Database::create();
+    let node = || Options::on_database(database.url()).variable("DCM_CLEANUP_INTERVAL_MS", "100").start();
+    let mut first = node().await;
+    until(&first.calls(), "/api/cleanup/stats", |stats| !stats["last_cleanup"].is_null()).await;
+    let second = node().await;
+    for _ in 0..3 {
+        next_run(&first.calls()).await;
+        assert_eq!(second.calls().get("/api/cleanup/stats").await["last_cleanup"], Value::Null);
+    }
+    first.kill();
+    until(&second.calls(), "/api/cleanup/stats", |stats| !stats["last_cleanup"].is_null()).await;
+    drop(second);
+    drop(first);
+}
