@@ -501,7 +501,7 @@ async fn what_fails_says_nothing(store: Store) {
     assert!(events.iter().all(|event| event.name == "task.updated"));
     let after = api.get("/stats").await;
     for name in ["projectCount", "requestCount", "actionCount", "messageCount"] {
-        assert_eq!(after[name], stats[name], "{name}");
+        assert_eq!(after[name], counts[name], "{name}");
     }
     assert_eq!(api.get("/api/sessions").await["total"], 1);
 }
