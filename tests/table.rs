@@ -292,3 +292,18 @@ fn the_readme_lists_every_operation() {
         readme.lines().filter_map(|line| line.strip_prefix("| **")?.strip_suffix("** | | | |")).collect();
     assert_eq!(headings, tags);
 }
+
+/// `.env.example` names every setting; the server's own tests see to that.
+#[test]
+fn the_readme_lists_every_setting() {
+    let readme = include_str!("../README.md");
+    let settings = include_str!("../.env.example").lines().filter_map(|line| line.strip_prefix('#'));
+    let names: Vec<_> = settings
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()))
+        .filter_map(|line| Some(line.split_once('=')?.0))
+        .collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        assert!(readme.contains(&format!("\n| `{name}` | `--")), "{name} is not in README.md's table");
+    }
+}
