@@ -23,7 +23,7 @@ fn input<O: Operation>(fields: &Value) -> Result<O> {
 
 pub(crate) async fn run(folder: &Path) -> Result<String> {
     let dcm = Dcm::open_sqlite(&folder.join("dcm.db"), EngineConfig::default()).await?;
-    let project = dcm.project_upsert(input(&json!({"path": "/work/shop"}))?).await?.project;
+    let project = dcm.project_upsert(input(&json!({"path": "/srv/shop"}))?).await?.project;
     let prompt = json!({"project_id": project.id, "session_id": "s-1", "prompt": "Add a search box"});
     let request = dcm.request_create(input(&prompt)?).await?.request;
     for (wave, what) in ["Index the products", "Show the results"].into_iter().enumerate() {

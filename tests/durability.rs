@@ -47,7 +47,7 @@ async fn a_killed_server_has_every_acknowledged_action(store: Store) {
     assert_eq!(counted, found.len());
     assert_eq!(
         server.number("select count(*) from events where name = 'action.created'"),
-        i64::try_from(found.len()).unwrap()
+        i64::try_from(found.len()).expect("a small number")
     );
     assert_eq!(server.number("select count(*) from events"), server.number("select seq from event_log_head"));
     let learned = api.get("/api/routing/suggest?keywords=migration&min_score=0").await;
@@ -108,6 +108,9 @@ fn a_trace_is_read_in_the_order_in_which_calls_began() {
     assert!(calls[1].is(&["fsync", "fdatasync"]) && !calls[1].is(&["sync"]) && calls[2].is(&["write"]));
 }
 
+/// How many actions are posted under the tracer.
+const POSTS: usize = 3;
+
 /// `kill -9` does not show what the disk has: the kernel's caches survive it. What the server asks of the kernel does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_is_on_the_disk_before_the_answer() {
@@ -119,7 +122,6 @@ async fn the_log_is_on_the_disk_before_the_answer() {
     let strace = ["strace", "-D", "-f", "-yy", "-s", "60", "-o", file, "-e", watched];
     let mut server = Options::on(Store::Embedded).under(strace).start().await;
     let api = server.calls();
-    const POSTS: usize = 3;
     for number in 0..POSTS {
         let body =
             json!({"tool_name": "Bash", "tool_type": "builtin", "input": format!("cargo test {number}")});

@@ -1,5 +1,7 @@
 //! Every write commits its events with its rows: which events, on which channels, with what in them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 
 use dcm_suite::calls::Calls;
@@ -24,7 +26,9 @@ struct Event {
 /// The log from `after` on; it has no hole, and its head is its end.
 fn log(server: &Server, store: Store, after: i64) -> Vec<Event> {
     let channels = if store == Store::Postgres { "to_json(channels)" } else { "channels" };
-    let sql = format!("select seq, id, name, {channels}, data, summary from events where seq > {after} order by seq");
+    let sql = format!(
+        "select seq, id, name, {channels}, data, summary from events where seq > {after} order by seq"
+    );
     let rows = server.rows(&sql).into_iter();
     let events: Vec<Event> = rows
         .map(|row| {
@@ -34,7 +38,8 @@ fn log(server: &Server, store: Store, after: i64) -> Vec<Event> {
             let (id, name) = (next(), next());
             let mut parsed = || serde_json::from_str(&next()).unwrap();
             let channels: Value = parsed();
-            let channels = channels.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect();
+            let channels =
+                channels.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect();
             Event { seq, id, name, channels, data: parsed(), summary: parsed() }
         })
         .collect();
@@ -139,6 +144,7 @@ on_both_stores!(
     fifty_writers_leave_no_hole,
 );
 
+#[expect(clippy::too_many_lines, reason = "one scenario that touches every write, in order")]
 async fn every_write_says_what_it_did(store: Store) {
     let mut s = Scenario::new(store).await;
     let api = s.api.clone();
@@ -159,16 +165,15 @@ async fn every_write_says_what_it_did(store: Store) {
     let body = json!({"project_id": project, "session_id": "s-1", "prompt": CONTENT, "prompt_type": "debug",
         "metadata": {"a": CONTENT}});
     let request = id(&api.post("/api/requests", &body).await["request"]);
-    let about_request = |status: &str| {
-        json!({"id": request, "project_id": project, "session_id": "s-1", "prompt_type": "debug", "status": status})
-    };
+    let about_request = |status: &str| json!({"id": request, "project_id": project, "session_id": "s-1", "prompt_type": "debug", "status": status});
     s.expect("a new request", &[("request.created", of_session, about_request("active"))]);
     api.patch(&format!("/api/requests/{request}"), &json!({"metadata": {"b": CONTENT}})).await;
     s.expect("metadata of a request", &[("request.updated", of_session, about_request("active"))]);
 
     let body = json!({"request_id": request, "name": CONTENT});
     let task = id(&api.post("/api/tasks", &body).await["task"]);
-    let about_task = |status: &str| json!({"id": task, "request_id": request, "wave_number": 0, "status": status});
+    let about_task =
+        |status: &str| json!({"id": task, "request_id": request, "wave_number": 0, "status": status});
     s.expect("a new task", &[("task.created", of_session, about_task("pending"))]);
     api.patch(&format!("/api/tasks/{task}"), &json!({"name": format!("still {CONTENT}")})).await;
     s.expect("the name of a task", &[("task.updated", of_session, about_task("pending"))]);
@@ -181,15 +186,16 @@ async fn every_write_says_what_it_did(store: Store) {
         "context_snapshot": {"a": CONTENT}});
     let subtask = id(&api.post("/api/subtasks", &body).await["subtask"]);
     let of_agent: &[&str] = &["agents/dev-1", "agents/developer", "sessions/s-1"];
-    let about_subtask = |status: &str| {
-        json!({"id": subtask, "task_list_id": task, "agent_type": "developer", "agent_id": "dev-1", "status": status})
-    };
+    let about_subtask = |status: &str| json!({"id": subtask, "task_list_id": task, "agent_type": "developer", "agent_id": "dev-1", "status": status});
     s.expect("a new subtask", &[("subtask.created", of_agent, about_subtask("pending"))]);
     let path = format!("/api/subtasks/{subtask}");
     api.patch(&path, &json!({"status": "running"})).await;
     s.expect(
         "work that begins",
-        &[("subtask.updated", of_agent, about_subtask("running")), ("task.updated", of_session, about_task("running"))],
+        &[
+            ("subtask.updated", of_agent, about_subtask("running")),
+            ("task.updated", of_session, about_task("running")),
+        ],
     );
     api.patch(&path, &json!({"result": {"half": CONTENT}})).await;
     s.expect("a result without a status", &[("subtask.updated", of_agent, about_subtask("running"))]);
@@ -243,7 +249,8 @@ async fn every_write_says_what_it_did(store: Store) {
     api.delete("/api/actions/by-session/s-1").await;
     let none = json!({"session_id": "s-1", "deleted_count": 0});
     s.expect("no action goes", &[("actions.bulk_deleted", of_session, none)]);
-    let body = json!({"task_id": task, "description": CONTENT, "agent_type": "developer", "agent_id": "dev-1"});
+    let body =
+        json!({"task_id": task, "description": CONTENT, "agent_type": "developer", "agent_id": "dev-1"});
     let second = id(&api.post("/api/subtasks", &body).await["subtask"]);
     s.new_events();
     api.delete(&format!("/api/subtasks/{second}")).await;
@@ -317,9 +324,11 @@ async fn blocking(s: &mut Scenario) {
 
 /// What changes no row that anybody listens for.
 async fn quiet_calls(s: &mut Scenario, project: &str) {
-    let subscription = json!({"agent_id": "dev-1", "topic": "task.created", "callback_url": "https://example.com/"});
+    let subscription =
+        json!({"agent_id": "dev-1", "topic": "task.created", "callback_url": "https://example.com/"});
     let first = s.silent(Method::POST, "/api/subscribe", subscription.clone()).await;
-    s.silent(Method::DELETE, &format!("/api/subscriptions/{}", id(&first["subscription"])), Value::Null).await;
+    s.silent(Method::DELETE, &format!("/api/subscriptions/{}", id(&first["subscription"])), Value::Null)
+        .await;
     s.silent(Method::POST, "/api/subscribe", subscription.clone()).await;
     s.silent(Method::POST, "/api/unsubscribe", subscription).await;
     let feedback = json!({"tool_name": "Bash", "keywords": ["echo"], "chosen": true});
@@ -329,7 +338,8 @@ async fn quiet_calls(s: &mut Scenario, project: &str) {
     s.silent(Method::POST, "/api/context/generate", brief).await;
     let unknown = json!({"agent_id": "dev-1", "session_id": "unknown", "compact_summary": CONTENT});
     s.silent(Method::POST, "/api/compact/restore", unknown).await;
-    let operations = dcm::api::OPERATIONS.iter().filter(|operation| operation.method == dcm::api::Method::GET);
+    let operations =
+        dcm::api::OPERATIONS.iter().filter(|operation| operation.method == dcm::api::Method::GET);
     for operation in operations.filter(|operation| !operation.path.contains('{')) {
         let query = match operation.path {
             "/api/projects/by-path" => "?path=/srv/p",
@@ -398,7 +408,8 @@ async fn ingest_says_what_became_of_its_observations(store: Store) {
     s.expect("what is known is no event", &[]);
 
     // An action makes the session and the project that it names.
-    let body = json!({"tool_name": "Bash", "tool_type": "builtin", "session_id": "s-2", "project_path": "/srv/new"});
+    let body =
+        json!({"tool_name": "Bash", "tool_type": "builtin", "session_id": "s-2", "project_path": "/srv/new"});
     api.post("/api/actions", &body).await;
     let names: Vec<String> = s.new_events().into_iter().map(|event| event.name).collect();
     assert_eq!(names, ["project.created", "session.created", "action.created"]);
@@ -422,10 +433,20 @@ async fn what_fails_says_nothing(store: Store) {
     let nobody = "00000000-0000-0000-0000-000000000000";
     let wrong: Vec<(Method, String, Value, u16)> = vec![
         (Method::POST, "/api/projects".into(), json!({"path": ""}), 400),
-        (Method::POST, "/api/requests".into(), json!({"project_id": nobody, "session_id": "s", "prompt": "x"}), 404),
+        (
+            Method::POST,
+            "/api/requests".into(),
+            json!({"project_id": nobody, "session_id": "s", "prompt": "x"}),
+            404,
+        ),
         (Method::POST, "/api/tasks".into(), json!({"request_id": nobody}), 404),
         (Method::POST, "/api/subtasks".into(), json!({"task_id": nobody, "description": "x"}), 404),
-        (Method::POST, "/api/subtasks".into(), json!({"task_id": task, "description": "x", "blocked_by": [nobody]}), 400),
+        (
+            Method::POST,
+            "/api/subtasks".into(),
+            json!({"task_id": task, "description": "x", "blocked_by": [nobody]}),
+            400,
+        ),
         (Method::PATCH, format!("/api/requests/{request}"), json!({}), 400),
         (Method::PATCH, format!("/api/tasks/{nobody}"), json!({"status": "failed"}), 404),
         (
@@ -450,7 +471,7 @@ async fn what_fails_says_nothing(store: Store) {
         (Method::DELETE, format!("/api/actions/{nobody}"), Value::Null, 404),
         (Method::DELETE, "/api/sessions/n".into(), Value::Null, 404),
     ];
-    let stats = api.get("/stats").await;
+    let counts = api.get("/stats").await;
     // One by one, then all at once, in one batch with calls that succeed.
     for (method, path, body, status) in &wrong {
         let answer = api.call(method.clone(), path, Some(body)).await;
@@ -480,7 +501,7 @@ async fn what_fails_says_nothing(store: Store) {
     assert!(events.iter().all(|event| event.name == "task.updated"));
     let after = api.get("/stats").await;
     for name in ["projectCount", "requestCount", "actionCount", "messageCount"] {
-        assert_eq!(after[name], stats[name], "{name}");
+        assert_eq!(after[name], counts[name], "{name}");
     }
     assert_eq!(api.get("/api/sessions").await["total"], 1);
 }
@@ -521,7 +542,10 @@ async fn fifty_writers_leave_no_hole(store: Store) {
     }
     assert_eq!(events.len(), 3 * WRITERS * ROUNDS + 1);
     // The order of the log is that of the waves: who came later saw who came before.
-    let waves = events.iter().filter(|event| event.name == "task.created").map(|event| event.data["wave_number"].as_u64());
+    let waves = events
+        .iter()
+        .filter(|event| event.name == "task.created")
+        .map(|event| event.data["wave_number"].as_u64());
     let waves: Vec<usize> = waves.map(|wave| usize::try_from(wave.unwrap()).unwrap()).collect();
     assert_eq!(waves, (0..WRITERS * ROUNDS).collect::<Vec<_>>());
 }

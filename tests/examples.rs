@@ -8,7 +8,7 @@ mod quickstart;
 async fn quickstart_prints_the_tree_and_a_brief() {
     let folder = tempfile::tempdir().unwrap();
     let first = quickstart::run(folder.path()).await.unwrap();
-    let tree = "/work/shop\n  \
+    let tree = "/srv/shop\n  \
                 \"Add a search box\" (active)\n    \
                 wave 0 (running)\n      \
                 Index the products (running): Edit 0\n    \

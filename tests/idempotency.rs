@@ -1,5 +1,7 @@
 //! `Idempotency-Key`: a POST that is repeated is carried out once, and answered the same.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 
 use dcm_suite::calls::{Answer, Calls};
@@ -225,8 +227,8 @@ async fn one_key_from_twenty_connections(store: Store) {
     ] {
         assert_eq!(server.number(sql), rows, "{sql}");
     }
-    let score = api.get("/api/routing/suggest?keywords=migration").await;
-    assert_eq!(score["suggestions"][0]["score"], 1.2, "feedback that was given once: {score}");
+    let learned = api.get("/api/routing/suggest?keywords=migration").await;
+    assert_eq!(learned["suggestions"][0]["score"], 1.2, "feedback that was given once: {learned}");
 
     // Two bodies under one key: the first that is committed wins, whichever it is.
     let body = |number: usize| json!({"tool_name": "Bash", "tool_type": "builtin", "session_id": format!("either-{}", number % 2)});

@@ -1,5 +1,7 @@
 //! `dcm import` of real transcripts into a real server, on both stores.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod snapshot;
 
 use std::collections::BTreeMap;

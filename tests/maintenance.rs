@@ -1,5 +1,7 @@
 //! The cleaning jobs of a real server, on both stores: expiry, orphans, stuck work, retention.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::{Duration, Instant};
 
 use dcm::{Clock, SystemClock};
@@ -86,7 +88,10 @@ async fn messages_expire(store: Store) {
         deleted == 2
     })
     .await;
-    assert_eq!(stats["messages"], json!({"total": 1, "expired": 0, "unread": 1, "byTopic": {"task.created": 1}}));
+    assert_eq!(
+        stats["messages"],
+        json!({"total": 1, "expired": 0, "unread": 1, "byTopic": {"task.created": 1}})
+    );
     assert!(millis(&stats["last_cleanup"]["deletedAt"]) >= millis(&short["expires_at"]), "{stats}");
     for (agent, count) in [("kept", 1), ("short", 0), ("default", 0)] {
         assert_eq!(api.get(&format!("/api/messages/{agent}")).await["count"], count, "{agent}");
@@ -95,7 +100,9 @@ async fn messages_expire(store: Store) {
 }
 
 async fn sessions_that_nobody_ends_are_closed(store: Store) {
-    let options = cleaning_every(store, 100).variable("DCM_SESSION_MIN_AGE_MS", "1").variable("DCM_SESSION_IDLE_MS", "700");
+    let options = cleaning_every(store, 100)
+        .variable("DCM_SESSION_MIN_AGE_MS", "1")
+        .variable("DCM_SESSION_IDLE_MS", "700");
     let server = options.start().await;
     let api = server.calls();
     let action = json!({"tool_name": "Read", "tool_type": "builtin", "session_id": "orphan"});
@@ -142,7 +149,8 @@ async fn stuck_subtasks_fail_and_roll_up(store: Store) {
     let body = json!({"status": "running", "result": {"half": "done"}});
     api.patch(&format!("/api/subtasks/{stuck}"), &body).await;
 
-    let failed = until(&api, &format!("/api/subtasks/{stuck}"), |found| found["subtask"]["status"] == "failed").await;
+    let failed =
+        until(&api, &format!("/api/subtasks/{stuck}"), |found| found["subtask"]["status"] == "failed").await;
     let result = json!({"half": "done", "error": "no activity", "failed_by": "dcm"});
     assert_eq!(failed["subtask"]["result"], result, "what there was of a result is kept");
     assert!(failed["subtask"]["completed_at"].is_string());
@@ -219,9 +227,11 @@ async fn what_is_old_goes(store: Store) {
     let all = api.get("/stats").await["actionCount"].as_i64().unwrap();
 
     // A day less than the limit is not old.
-    for (table, column, key, days) in
-        [("actions", "recorded_at", "file_paths", 29), ("events", "created_at", "seq", 4), ("idempotency_keys", "created_at", "1", 0)]
-    {
+    for (table, column, key, days) in [
+        ("actions", "recorded_at", "file_paths", 29),
+        ("events", "created_at", "seq", 4),
+        ("idempotency_keys", "created_at", "1", 0),
+    ] {
         let set = days_earlier(store, column, days);
         let _ = server.rows(&format!("update {table} set {column} = {set} where {key} is not null"));
     }
@@ -232,12 +242,23 @@ async fn what_is_old_goes(store: Store) {
     assert_eq!(api.post_keyed("/api/actions", "old key", &body).await, kept);
 
     let old = "id in (select id from actions where session_id = 's' order by created_at, id limit 4)";
-    let _ = server.rows(&format!("update actions set recorded_at = {} where {old}", days_earlier(store, "recorded_at", 2)));
-    let _ = server.rows(&format!("update events set created_at = {} where seq <= 7", days_earlier(store, "created_at", 2)));
-    let _ = server.rows(&format!("update idempotency_keys set created_at = {}", days_earlier(store, "created_at", 2)));
+    let _ = server.rows(&format!(
+        "update actions set recorded_at = {} where {old}",
+        days_earlier(store, "recorded_at", 2)
+    ));
+    let _ = server.rows(&format!(
+        "update events set created_at = {} where seq <= 7",
+        days_earlier(store, "created_at", 2)
+    ));
+    let _ = server
+        .rows(&format!("update idempotency_keys set created_at = {}", days_earlier(store, "created_at", 2)));
     next_run(&api).await;
     assert_eq!(numbers(&api).await, [4, 5, 6, 7, 8, 9]);
-    assert_eq!(api.get("/api/actions?session_id=old").await["total"], 1, "retention goes by when it was recorded");
+    assert_eq!(
+        api.get("/api/actions?session_id=old").await["total"],
+        1,
+        "retention goes by when it was recorded"
+    );
     check_lessons(&api, 10).await;
     check_log(&server, 8);
     // The outcome is forgotten, so the same key is a new call.

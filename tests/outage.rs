@@ -1,5 +1,7 @@
 //! A store that goes away and comes back, and a store that is not to be had.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -155,9 +157,9 @@ async fn a_crash_of_the_store_under_load_loses_nothing() {
     for part in 1..=3 {
         writers.acknowledged(WRITES * part / 4).await;
         if part == 2 {
-            cluster.stop()
+            cluster.stop();
         } else {
-            cluster.kill()
+            cluster.kill();
         }
         cluster.start_again();
     }

@@ -16,7 +16,7 @@
 //!
 //! // `Dcm::open_sqlite` keeps it in a file, `Dcm::connect_postgres` in a database.
 //! let dcm = Dcm::open_in_memory(EngineConfig::default()).await?;
-//! let upsert = ProjectUpsert { path: "/work/shop/".to_owned(), name: None, metadata: None };
+//! let upsert = ProjectUpsert { path: "/srv/shop/".to_owned(), name: None, metadata: None };
 //! let project = dcm.project_upsert(upsert).await?.project;
 //! dcm.request_create(RequestCreate {
 //!     project_id: project.id,
@@ -29,7 +29,7 @@
 //! .await?;
 //!
 //! let tree = dcm.hierarchy_get(HierarchyGet { project_id: project.id }).await?.hierarchy;
-//! assert_eq!(tree.project.path, "/work/shop");
+//! assert_eq!(tree.project.path, "/srv/shop");
 //! assert_eq!(tree.requests[0].request.prompt, "Add a search box");
 //! dcm.close().await;
 //! # Ok(())

@@ -204,6 +204,7 @@ from unnest(
 update actions set subtask_id = x.subtask_id
 from unnest(:id::uuid[], :subtask_id::uuid[]) as x (id, subtask_id) where actions.id = x.id
 
+-- Rows are locked in key order, so two batches that teach the same words wait for each other but never in a circle.
 -- A pair that another node inserts between the two halves gets the same lessons by their numbers: +0.1 for each
 -- success, -0.05 for each failure.
 -- name: learn_scores
@@ -212,11 +213,16 @@ with lessons as (
         :keyword::text[], :tool_name::text[], :tool_type::text[], :new_score::float8[], :delta::float8[],
         :low::float8[], :high::float8[], :usage::integer[], :success::integer[], :last_used::timestamptz[]
     ) as x (keyword, tool_name, tool_type, new_score, delta, low, high, usage, success, last_used)
+), locked as (
+    select k.keyword, k.tool_name from keyword_tool_scores k
+    join lessons x on k.keyword = x.keyword and k.tool_name = x.tool_name
+    order by k.keyword, k.tool_name for update of k
 ), known as (
     update keyword_tool_scores k set
         score = least(greatest(k.score + x.delta, x.low), x.high), usage_count = k.usage_count + x.usage,
         success_count = k.success_count + x.success, tool_type = x.tool_type, last_used = x.last_used
-    from lessons x where k.keyword = x.keyword and k.tool_name = x.tool_name
+    from lessons x join locked on locked.keyword = x.keyword and locked.tool_name = x.tool_name
+    where k.keyword = x.keyword and k.tool_name = x.tool_name
     returning k.keyword, k.tool_name
 )
 insert into keyword_tool_scores as k (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)

@@ -99,7 +99,7 @@ fn action(number: usize) -> Value {
         "tool_type": "builtin",
         "input": format!("cargo test storage engine migration round{}", number % 50),
         "output": "x".repeat(number % 3000),
-        "exit_code": i32::from(number % 7 == 0),
+        "exit_code": i32::from(number.is_multiple_of(7)),
         "file_paths": [format!("/numbers/{number}")],
         "session_id": session_of(number),
         "project_path": "/srv/numbers",

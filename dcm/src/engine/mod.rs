@@ -52,7 +52,7 @@ struct Shared {
     tools: ToolsCache,
     secrets: TokenSecrets,
     tasks: Mutex<Option<JoinSet<()>>>,
-    writer_task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    writer_tasks: Mutex<Option<JoinSet<()>>>,
     stop: watch::Sender<bool>,
 }
 
@@ -129,7 +129,7 @@ impl Dcm {
     ) -> Result<Self> {
         let ids = IdSource::new(Arc::clone(&clock));
         let secrets = TokenSecrets::load(&*store, &config.token_secrets).await?;
-        let (writer, writer_task) = Writer::start(Arc::clone(&store), Arc::clone(&clock), ids.clone());
+        let (writer, writer_tasks) = Writer::start(&store, &clock, &ids);
         let (stop, stopped) = watch::channel(false);
         let maintenance = Arc::new(Maintenance::new(ids.next()));
         let mut tasks = JoinSet::new();
@@ -151,7 +151,7 @@ impl Dcm {
             maintenance,
             secrets,
             tasks: Mutex::new(Some(tasks)),
-            writer_task: Mutex::new(Some(writer_task)),
+            writer_tasks: Mutex::new(Some(writer_tasks)),
             stop,
         };
         Ok(Self { shared: Arc::new(shared), key: None })
@@ -181,14 +181,11 @@ impl Dcm {
         let _ = self.shared.stop.send(true);
         let tasks = self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let writer_task = self.shared.writer_task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer_tasks = self.shared.writer_tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(writer);
         let ended = tokio::time::timeout(CLOSE_TIMEOUT, async {
-            if let Some(mut tasks) = tasks {
+            for mut tasks in [tasks, writer_tasks].into_iter().flatten() {
                 while tasks.join_next().await.is_some() {}
-            }
-            if let Some(task) = writer_task {
-                let _ = task.await;
             }
         });
         if ended.await.is_err() {

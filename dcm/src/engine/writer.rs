@@ -1,13 +1,15 @@
-//! The one way to write: commands wait in a bounded queue and are committed in groups.
+//! The one way to write: commands wait in bounded queues and are committed in groups.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdSource;
-use crate::storage::{AnyOutcome, Batch, Command, IdempotencyKey, Storage, Submitted};
+use crate::storage::{AnyOutcome, Batch, Command, Footprint, IdempotencyKey, Storage, Submitted};
 use crate::time::Clock;
 
 /// Commands that may wait; beyond it callers are told to come back.
@@ -20,43 +22,57 @@ struct Job {
     reply: oneshot::Sender<Result<AnyOutcome>>,
 }
 
-/// A handle to the queue; cheap to clone.
+/// A handle to the queues; cheap to clone.
+///
+/// A store that can commit several batches side by side has a queue, and a task that commits, for each. Commands of one
+/// session always go the same way: on two ways they would only wait for each other's lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Job>,
+    lanes: Vec<mpsc::Sender<Job>>,
+    next: Arc<AtomicUsize>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.command.fmt(f)
+    }
 }
 
 impl Writer {
-    /// Starts the task that commits. It ends when every [`Writer`] is dropped, after committing what waits.
+    /// Starts the tasks that commit. They end when every [`Writer`] is dropped, after committing what waits.
     pub(crate) fn start(
-        store: Arc<dyn Storage>,
-        clock: Arc<dyn Clock>,
-        ids: IdSource,
-    ) -> (Self, JoinHandle<()>) {
-        let (queue, mut waiting) = mpsc::channel::<Job>(QUEUE);
-        let task = tokio::spawn(async move {
-            let mut jobs = Vec::with_capacity(BATCH);
-            while waiting.recv_many(&mut jobs, BATCH).await > 0 {
-                let (commands, replies): (Vec<_>, Vec<_>) =
-                    jobs.drain(..).map(|job| (job.command, job.reply)).unzip();
-                let batch = Batch::new(commands, clock.now(), ids.clone());
-                match store.commit(batch).await {
-                    Ok(outcomes) => {
-                        for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                            // A caller that went away does not need the answer.
-                            let _ = reply.send(outcome);
-                        }
-                    }
-                    Err(error) => {
-                        tracing::error!(?error, commands = replies.len(), "a batch was not committed");
-                        for reply in replies {
-                            let _ = reply.send(Err(copy(&error)));
-                        }
-                    }
-                }
-            }
-        });
-        (Self { queue }, task)
+        store: &Arc<dyn Storage>,
+        clock: &Arc<dyn Clock>,
+        ids: &IdSource,
+    ) -> (Self, JoinSet<()>) {
+        let mut tasks = JoinSet::new();
+        let lanes = (0..store.write_lanes().max(1))
+            .map(|_| {
+                let (queue, waiting) = mpsc::channel(QUEUE);
+                tasks.spawn(commit_what_waits(waiting, Arc::clone(store), Arc::clone(clock), ids.clone()));
+                queue
+            })
+            .collect();
+        (Self { lanes, next: Arc::default() }, tasks)
+    }
+
+    /// The queue for a command: by its session where it has one, else in turn.
+    fn lane(&self, command: &impl Command) -> &mpsc::Sender<Job> {
+        let lanes = self.lanes.len();
+        if lanes == 1 {
+            return &self.lanes[0];
+        }
+        let mut footprint = Footprint::default();
+        command.footprint(&mut footprint);
+        let place = footprint.sessions.first().map_or_else(
+            || self.next.fetch_add(1, Ordering::Relaxed),
+            |session| {
+                let mut hasher = DefaultHasher::new();
+                session.hash(&mut hasher);
+                usize::try_from(hasher.finish() >> 32).unwrap_or(0)
+            },
+        );
+        &self.lanes[place % lanes]
     }
 
     /// Commits a command and answers its outcome.
@@ -66,7 +82,7 @@ impl Writer {
         key: Option<IdempotencyKey>,
     ) -> Result<C::Outcome> {
         let (reply, outcome) = oneshot::channel();
-        self.queue.try_send(Job { command: Submitted::new(command, key), reply }).map_err(
+        self.lane(&command).try_send(Job { command: Submitted::new(command, key), reply }).map_err(
             |error| match error {
                 mpsc::error::TrySendError::Full(_) => {
                     Error::new(ErrorKind::Unavailable, "too many writes are waiting, try again shortly")
@@ -81,6 +97,35 @@ impl Writer {
             .downcast::<C::Outcome>()
             .map(|outcome| *outcome)
             .map_err(|_| Error::internal("an outcome has another type than its command's"))
+    }
+}
+
+/// Commits what waits in one queue, in groups, until nobody can put anything into it.
+async fn commit_what_waits(
+    mut waiting: mpsc::Receiver<Job>,
+    store: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    ids: IdSource,
+) {
+    let mut jobs = Vec::with_capacity(BATCH);
+    while waiting.recv_many(&mut jobs, BATCH).await > 0 {
+        let (commands, replies): (Vec<_>, Vec<_>) =
+            jobs.drain(..).map(|job| (job.command, job.reply)).unzip();
+        let batch = Batch::new(commands, clock.now(), ids.clone());
+        match store.commit(batch).await {
+            Ok(outcomes) => {
+                for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                    // A caller that went away does not need the answer.
+                    let _ = reply.send(outcome);
+                }
+            }
+            Err(error) => {
+                tracing::error!(?error, commands = replies.len(), "a batch was not committed");
+                for reply in replies {
+                    let _ = reply.send(Err(copy(&error)));
+                }
+            }
+        }
     }
 }
 

@@ -33,6 +33,11 @@ pub trait CommitStore: Send + Sync {
     /// command is inside.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Result<AnyOutcome>>>>;
 
+    /// How many batches it is worth committing side by side; one where there is one writer anyway.
+    fn write_lanes(&self) -> usize {
+        1
+    }
+
     /// Removes at most `limits.batch` rows beyond each of the retention limits, and kept outcomes past their time.
     fn retain(&self, limits: AgeLimits) -> BoxFuture<'_, Result<RetentionReport>>;
 

@@ -218,6 +218,11 @@ impl<D: Driver> CommitStore for SqlStore<D> {
         Box::pin(self.commit_batch(batch))
     }
 
+    fn write_lanes(&self) -> usize {
+        // While one batch waits for the disk, another can be decided and written up to the head of the log.
+        if D::NEEDS_LOCKS { 3 } else { 1 }
+    }
+
     fn retain(&self, limits: AgeLimits) -> BoxFuture<'_, Result<RetentionReport>> {
         Box::pin(self.retain_rows(limits))
     }
