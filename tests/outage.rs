@@ -246,7 +246,11 @@ async fn a_commit_whose_answer_is_lost() {
             assert_eq!(database.value(ACTIONS), count.to_string(), "{how:?}: once, whichever it was");
             assert_eq!(database.value(EVENTS), count.to_string(), "{how:?}");
             let id = answer["action"]["id"].as_str().unwrap();
-            assert_eq!(database.value(&format!("{ACTIONS} where id = '{id}'")), "1", "{how:?}: the one that was answered");
+            assert_eq!(
+                database.value(&format!("{ACTIONS} where id = '{id}'")),
+                "1",
+                "{how:?}: the one that was answered"
+            );
         }
     }
     assert_eq!(api.get("/api/sessions/s").await["total_tools_used"], count / 2);
@@ -286,10 +290,17 @@ async fn a_commit_that_is_still_under_way_when_the_wire_breaks() {
     let answer = call.await.unwrap();
     assert_eq!(answer.status, 201, "{answer:?}");
     // Nothing is under way any more.
-    while database.value("select count(*) from pg_stat_activity where datname = current_database() and state = 'active'") != "1" {
+    while database.value(
+        "select count(*) from pg_stat_activity where datname = current_database() and state = 'active'",
+    ) != "1"
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(database.value(ACTIONS), (BEFORE + 1).to_string(), "those of before, and the one that was answered");
+    assert_eq!(
+        database.value(ACTIONS),
+        (BEFORE + 1).to_string(),
+        "those of before, and the one that was answered"
+    );
     assert_eq!(database.value(EVENTS), (BEFORE + 1).to_string());
     drop(holder);
     connection.await.unwrap().unwrap();

@@ -84,7 +84,8 @@ impl<D: Driver> SqlStore<D> {
         tracing::warn!(?cause, "the connection was lost while committing, looking whether it happened");
         for look in 0..LOOKS {
             tokio::time::sleep(Duration::from_millis(50 << look.min(5))).await;
-            let lock = attempt.iter().map(|name| Statement::new("lock_keys").with("names", vec![name.clone()]));
+            let lock =
+                attempt.iter().map(|name| Statement::new("lock_keys").with("names", vec![name.clone()]));
             let event = Statement::new("event_exists").with("id", event).with("at", at);
             let found = self
                 .driver
