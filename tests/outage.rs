@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use dcm_suite::calls::Answer;
 use dcm_suite::postgres::{Cluster, Database};
-use dcm_suite::server::{Options, Store};
+use dcm_suite::server::{Options, Server, Store};
+use dcm_suite::wire::{Break, Wire};
 use dcm_suite::writers::{Persistence, Told, Writers, stored};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -208,6 +210,102 @@ async fn connections_that_are_cut_under_load_lose_nothing() {
         drop(server);
         drop(database);
     }
+}
+
+/// A server whose wire to its database can break; its cleaning jobs have run, so the next COMMIT is that of the test.
+async fn behind_a_wire(database: &Database) -> (Server, Wire) {
+    let wire = Wire::to(database.url()).await;
+    let server = Options::on_database(&wire.by_way(database.url())).start().await;
+    let api = server.calls();
+    while api.get("/api/cleanup/stats").await["last_cleanup"].is_null() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    (server, wire)
+}
+
+const ACTIONS: &str = "select count(*) from actions";
+const EVENTS: &str = "select count(*) from events where name = 'action.created'";
+
+/// Whether a COMMIT happened of which nothing was heard is looked up, and answered truly.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost() {
+    let database = Database::create();
+    let (server, wire) = behind_a_wire(&database).await;
+    let api = server.calls();
+    let mut count = 0;
+    for how in [Break::Before, Break::After, Break::Before, Break::After] {
+        let bodies = [
+            json!({"tool_name": "Bash", "tool_type": "builtin"}),
+            json!({"tool_name": "Bash", "tool_type": "builtin", "session_id": "s", "project_path": "/srv/p"}),
+        ];
+        for body in bodies {
+            wire.break_next(how);
+            let answer = api.post("/api/actions", &body).await;
+            wire.broken().await;
+            count += 1;
+            assert_eq!(database.value(ACTIONS), count.to_string(), "{how:?}: once, whichever it was");
+            assert_eq!(database.value(EVENTS), count.to_string(), "{how:?}");
+            let id = answer["action"]["id"].as_str().unwrap();
+            assert_eq!(
+                database.value(&format!("{ACTIONS} where id = '{id}'")),
+                "1",
+                "{how:?}: the one that was answered"
+            );
+        }
+    }
+    assert_eq!(api.get("/api/sessions/s").await["total_tools_used"], count / 2);
+    drop(server);
+    drop(database);
+}
+
+/// The wire breaks while PostgreSQL is still at work on the batch, and has the COMMIT in its hands already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_is_still_under_way_when_the_wire_breaks() {
+    const BEFORE: usize = 20;
+    let database = Database::create();
+    let (server, wire) = behind_a_wire(&database).await;
+    let api = server.calls();
+    let (holder, connection) = tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    // So that every connection has prepared the statements: that would have to wait for the table, too.
+    let body = json!({"tool_name": "Bash", "tool_type": "builtin"});
+    for _ in 0..BEFORE {
+        api.post("/api/actions", &body).await;
+    }
+
+    holder.batch_execute("begin; lock table actions in share mode").await.unwrap();
+    wire.break_next(Break::After);
+    let call = tokio::spawn({
+        let api = api.clone();
+        async move { api.call(Method::POST, "/api/actions", Some(&body)).await }
+    });
+    wire.broken().await;
+    // Two wait now: the first attempt for the table, and whoever asks what became of it, or tries again.
+    let waiting = "select count(*) from pg_locks where not granted \
+                   and database = (select oid from pg_database where datname = current_database())";
+    while database.value(waiting) != "2" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    holder.batch_execute("commit").await.unwrap();
+    let answer = call.await.unwrap();
+    assert_eq!(answer.status, 201, "{answer:?}");
+    // Nothing is under way any more.
+    while database.value(
+        "select count(*) from pg_stat_activity where datname = current_database() and state = 'active'",
+    ) != "1"
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(
+        database.value(ACTIONS),
+        (BEFORE + 1).to_string(),
+        "those of before, and the one that was answered"
+    );
+    assert_eq!(database.value(EVENTS), (BEFORE + 1).to_string());
+    drop(holder);
+    connection.await.unwrap().unwrap();
+    drop(server);
+    drop(database);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,10 +21,6 @@ select pg_advisory_xact_lock(locks.key) from (
     order by 1
 ) as locks
 
--- Waits until a transaction that has written to the log, and whose fate is not known, has ended.
--- name: lock_log_head
-select seq from event_log_head for update
-
 -- name: hourly_actions
 select date_trunc('hour', created_at, 'UTC'), count(*) from actions where created_at >= :since
 group by 1 order by 1

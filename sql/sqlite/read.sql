@@ -8,10 +8,6 @@ where exists (select 1 from subtasks where agent_id = a.value)
     or exists (select 1 from subscriptions where agent_id = a.value)
     or exists (select 1 from agent_messages where from_agent_id = a.value)
 
--- One writer only: whatever was under way has ended before another transaction begins.
--- name: lock_log_head
-select seq from event_log_head
-
 -- name: hourly_actions
 select created_at / 3600000000 * 3600000000, count(*) from actions where created_at >= :since
 group by 1 order by 1

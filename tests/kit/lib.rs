@@ -12,6 +12,7 @@ pub mod gate;
 pub mod ports;
 pub mod postgres;
 pub mod server;
+pub mod wire;
 pub mod writers;
 
 /// Makes two tests of one case `async fn case(store: Store)`: `case::embedded` and `case::postgres`.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::state::{Changes, Footprint, Remembered, State};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::IdSource;
+use crate::id::{EventId, IdSource};
 use crate::time::Timestamp;
 
 /// One decision that is made inside a commit. It is pure: it sees and changes the [`State`] only.
@@ -133,6 +133,11 @@ impl Batch {
             now: self.now,
             ids: self.ids.clone(),
         })
+    }
+
+    /// A new name for one attempt to commit the batch.
+    pub(crate) fn attempt(&self) -> EventId {
+        self.ids.next()
     }
 
     /// What must be loaded before the batch can be decided.

@@ -73,9 +73,10 @@ pub(super) enum Load {
     Remembered,
 }
 
-/// The queries for `footprint`; only those that have something to look for.
+/// The queries for `footprint`; only those that have something to look for. `attempt` is one more lock to take, where
+/// locks are taken at all: whoever gets it later knows that the transaction has ended.
 #[expect(clippy::too_many_lines, reason = "one entry for each kind of row, and nothing else")]
-pub(super) fn load(footprint: &Footprint, locks: bool) -> Vec<(Load, Statement)> {
+pub(super) fn load(footprint: &Footprint, attempt: Option<String>) -> Vec<(Load, Statement)> {
     use crate::id::{
         ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
     };
@@ -92,16 +93,16 @@ pub(super) fn load(footprint: &Footprint, locks: bool) -> Vec<(Load, Statement)>
             loads.push((kind, statement));
         }
     };
-    if locks {
-        let names = lock_names(f);
-        let tree = !(f.requests.is_empty() && f.tasks.is_empty() && f.subtasks.is_empty());
+    if let Some(attempt) = attempt {
+        let mut names = lock_names(f);
+        names.push(attempt);
         let statement = Statement::new("lock_keys")
-            .with("names", names.clone())
+            .with("names", names)
             .with("requests", requests.clone())
             .with("tasks", tasks.clone())
             .with("subtasks", subtasks.clone())
             .with("projects", projects.clone());
-        add(Load::Locks, tree || !names.is_empty(), statement);
+        add(Load::Locks, true, statement);
     }
     add(
         Load::Projects,

@@ -41,8 +41,9 @@ const LOOKS: u32 = 9;
 impl<D: Driver> SqlStore<D> {
     /// Runs a batch once. When the fate of its COMMIT is not known, its events tell: they are in the log or not.
     async fn transact(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
+        let attempt = D::NEEDS_LOCKS.then(|| format!("attempt:{}", batch.attempt()));
         let (kinds, statements): (Vec<Load>, Vec<Statement>) =
-            load(&batch.footprint(), D::NEEDS_LOCKS).into_iter().unzip();
+            load(&batch.footprint(), attempt.clone()).into_iter().unzip();
         let batch = batch.clone();
         let decided: Arc<Mutex<Option<Decided>>> = Arc::default();
         let kept = Arc::clone(&decided);
@@ -64,37 +65,38 @@ impl<D: Driver> SqlStore<D> {
             (Ok(_), Some(decided)) => Ok(decided.outcomes),
             (Ok(_), None) => Err(TransactError::Failed(Error::internal("a transaction decided nothing"))),
             (Err(TransactError::CommitUnknown(error)), Some(Decided { outcomes, mark: Some(mark) })) => {
-                self.look_for(mark, outcomes, error).await
+                self.look_for(attempt, mark, outcomes, error).await
             }
             (Err(error), _) => Err(error),
         }
     }
 
-    /// Answers truly for a batch whose COMMIT was under way when the connection was lost: under the lock of the log's
-    /// head, which that transaction held, its first event is there or will never be.
+    /// Answers truly for a batch whose COMMIT was under way when the connection was lost. The database may not have
+    /// noticed, and be at work on the batch still; once it has given up the lock of that attempt, the batch's first
+    /// event is in the log or will never be.
     async fn look_for(
         &self,
+        attempt: Option<String>,
         (event, at): (EventId, Timestamp),
         outcomes: Outcomes,
         cause: Error,
     ) -> Result<Outcomes, TransactError> {
         tracing::warn!(?cause, "the connection was lost while committing, looking whether it happened");
-        for attempt in 0..LOOKS {
-            tokio::time::sleep(Duration::from_millis(50 << attempt.min(5))).await;
-            let look = vec![
-                Statement::new("lock_log_head"),
-                Statement::new("event_exists").with("id", event).with("at", at),
-            ];
+        for look in 0..LOOKS {
+            tokio::time::sleep(Duration::from_millis(50 << look.min(5))).await;
+            let lock =
+                attempt.iter().map(|name| Statement::new("lock_keys").with("names", vec![name.clone()]));
+            let event = Statement::new("event_exists").with("id", event).with("at", at);
             let found = self
                 .driver
-                .transact(look, |answers| {
+                .transact(lock.chain([event]).collect(), |answers| {
                     Ok((answers.last().is_some_and(|rows| !rows.is_empty()), Vec::new()))
                 })
                 .await;
             match found {
                 Ok((true, _)) => return Ok(outcomes),
                 Ok((false, _)) => return Err(TransactError::Retryable(cause)),
-                Err(error) => tracing::warn!(?error, attempt, "the store does not answer yet"),
+                Err(error) => tracing::warn!(?error, look, "the store does not answer yet"),
             }
         }
         Err(TransactError::CommitUnknown(cause))

@@ -1,0 +1,124 @@
+//! A wire to a PostgreSQL server that breaks at a COMMIT.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use reqwest::Url;
+use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// The message that ends a transaction; `set synchronous_commit = …` does not end in it.
+const COMMIT: &[u8] = b"commit\0";
+
+/// What PostgreSQL hears of the COMMIT at which the wire breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// Nothing: it rolls back.
+    Before,
+    /// All of it; only its answer is lost.
+    After,
+}
+
+/// A wire between a server and its database.
+#[derive(Debug)]
+pub struct Wire {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    database: String,
+    /// How the next COMMIT breaks the wire.
+    next: watch::Sender<Option<Break>>,
+}
+
+impl Wire {
+    /// A wire to the server of the database at `url`.
+    pub async fn to(url: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let url = Url::parse(url).expect("a URL");
+        let database = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5432));
+        let state = Arc::new(State { database, next: watch::Sender::new(None) });
+        let passing = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let state = Arc::clone(&passing);
+                // A connection that breaks is what the server has to live with.
+                tokio::spawn(async move { state.pass(client).await });
+            }
+        });
+        Self { address, state }
+    }
+
+    /// `url` by way of this wire.
+    #[must_use]
+    pub fn by_way(&self, url: &str) -> String {
+        let mut url = Url::parse(url).expect("a URL");
+        url.set_host(Some("127.0.0.1")).expect("a host");
+        url.set_port(Some(self.address.port())).expect("a port");
+        url.into()
+    }
+
+    /// Breaks the connection that sends the next COMMIT.
+    pub fn break_next(&self, how: Break) {
+        self.state.next.send_replace(Some(how));
+    }
+
+    /// Waits until it has been broken.
+    pub async fn broken(&self) {
+        self.state.next.subscribe().wait_for(Option::is_none).await.expect("the wire is there");
+    }
+}
+
+impl State {
+    async fn pass(&self, client: TcpStream) -> io::Result<()> {
+        let server = TcpStream::connect(&self.database).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let broken = tokio::select! {
+            broken = self.up(&mut from_client, &mut to_server) => broken?,
+            ended = io::copy(&mut from_server, &mut to_client) => return ended.map(drop),
+        };
+        drop((from_client, to_client));
+        if broken == Some(Break::After) {
+            // As where packets are lost without a word: PostgreSQL does not notice, and goes on to the end.
+            io::copy(&mut from_server, &mut io::sink()).await?;
+        }
+        Ok(())
+    }
+
+    /// Passes on what the client says, until it has nothing more to say or the wire breaks.
+    async fn up(&self, client: &mut OwnedReadHalf, server: &mut OwnedWriteHalf) -> io::Result<Option<Break>> {
+        // The end of what was passed on, so that a COMMIT in two pieces is found as well.
+        let mut tail = Vec::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = client.read(&mut buffer).await?;
+            if read == 0 {
+                return Ok(None);
+            }
+            let known = tail.len();
+            tail.extend_from_slice(&buffer[..read]);
+            if let Some(at) = find(&tail, COMMIT)
+                && let Some(how) = self.next.send_replace(None)
+            {
+                // Half of the message is as good as none of it.
+                let end = if how == Break::After { at + COMMIT.len() } else { at };
+                server.write_all(&tail[known.min(end)..end]).await?;
+                return Ok(Some(how));
+            }
+            server.write_all(&tail[known..]).await?;
+            tail.drain(..tail.len().saturating_sub(COMMIT.len() - 1));
+        }
+    }
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
