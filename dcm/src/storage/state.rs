@@ -24,8 +24,11 @@ use crate::time::Timestamp;
 pub struct Footprint {
     /// Projects by id.
     pub projects: BTreeSet<ProjectId>,
-    /// Projects by path.
+    /// Projects by path, to be changed: nobody else decides on them at the same time.
     pub project_paths: BTreeSet<String>,
+    /// Projects by path, to be found, or made when there is none: of two that are made at once a store refuses one,
+    /// whose batch is then decided again.
+    pub found_paths: BTreeSet<String>,
     /// Sessions by id.
     pub sessions: BTreeSet<String>,
     /// Requests by id.

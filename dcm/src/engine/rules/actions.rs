@@ -66,7 +66,7 @@ impl Command for ActionRecord {
     fn footprint(&self, footprint: &mut Footprint) {
         footprint.subtasks.extend(self.subtask_id);
         footprint.sessions.extend(self.session().map(str::to_owned));
-        footprint.project_paths.extend(self.path().map(str::to_owned));
+        footprint.found_paths.extend(self.path().map(str::to_owned));
     }
 
     fn decide(&self, state: &mut State) -> Result<ActionRecorded> {

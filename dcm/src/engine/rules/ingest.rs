@@ -56,7 +56,7 @@ impl Command for Ingest {
         footprint.subtask_keys.insert(keyed(main_key(UNPROMPTED)));
         footprint.tasks_of_keyed_requests = true;
         footprint
-            .project_paths
+            .found_paths
             .extend(self.project_path.as_deref().map(|path| canonical_path(path).to_owned()));
         for observation in &self.observations {
             let (prompt, agent) = match observation {

@@ -85,6 +85,7 @@ pub(super) fn load(footprint: &Footprint, attempt: Option<String>) -> Vec<(Load,
     let requests = uuids(&f.requests, RequestId::as_uuid);
     let tasks = uuids(&f.tasks, TaskId::as_uuid);
     let subtasks = uuids(&f.subtasks, SubtaskId::as_uuid);
+    let paths: BTreeSet<&String> = f.project_paths.union(&f.found_paths).collect();
     let newest = list(f.newest_requests.keys());
     let newest_before = f.newest_requests.values().min().copied();
     let mut loads = Vec::new();
@@ -106,8 +107,8 @@ pub(super) fn load(footprint: &Footprint, attempt: Option<String>) -> Vec<(Load,
     }
     add(
         Load::Projects,
-        !(f.projects.is_empty() && f.project_paths.is_empty()),
-        Statement::new("load_projects").with("projects", projects).with("paths", list(&f.project_paths)),
+        !(f.projects.is_empty() && paths.is_empty()),
+        Statement::new("load_projects").with("projects", projects).with("paths", list(paths.iter().copied())),
     );
     add(
         Load::Sessions,
