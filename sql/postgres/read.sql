@@ -8,15 +8,17 @@ where exists (select 1 from subtasks where agent_id = a)
     or exists (select 1 from subscriptions where agent_id = a)
     or exists (select 1 from agent_messages where from_agent_id = a)
 
--- Locks, in key order, what the batch decides on: the given keys, and the sessions that the given rows belong to.
+-- 4096 keys, because a batch may name any number of sessions and the server's table of locks has an end; two names
+-- that share a key only wait for each other. Locks, in key order, what the batch decides on: the given keys, and the sessions that the given rows belong to.
 -- name: lock_keys
 select pg_advisory_xact_lock(locks.key) from (
-    select distinct hashtextextended(names.name, 0) as key from (
+    select distinct hashtextextended(names.name, 0) & 4095 as key from (
         select unnest(:names::text[]) as name
         union all select 'session:' || session_id from requests where id in (:requests*) --? requests
         union all select 'session:' || r.session_id from task_lists t join requests r on r.id = t.request_id where t.id in (:tasks*) --? tasks
         union all select 'session:' || r.session_id from subtasks s join task_lists t on t.id = s.task_list_id join requests r on r.id = t.request_id where s.id in (:subtasks*) --? subtasks
         union all select 'session:' || session_id from requests where project_id in (:projects*) --? projects
+        union all select 'path:' || path from projects where id in (:projects*) --? projects
     ) as names
     order by 1
 ) as locks

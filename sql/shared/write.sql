@@ -35,10 +35,11 @@ delete from blocked_agents where id in (:ids*)
 -- name: count_events
 select count(*), coalesce(max(seq), 0) from events
 
+-- The end of what is old among the first: clocks of nodes differ, positions do not, and what is fresh stays.
 -- name: expired_events_end
-select coalesce(max(seq), 0) from (
-    select seq from events where created_at < :before order by created_at, seq limit :limit
-) as old
+select coalesce(min(case when created_at >= :before then seq - 1 end), max(seq), 0) from (
+    select seq, created_at from events order by seq limit :limit
+) as oldest
 
 -- name: delete_events
 delete from events where seq <= :last returning seq
@@ -46,14 +47,16 @@ delete from events where seq <= :last returning seq
 -- name: move_first_seq
 update event_log_head set first_seq = :last + 1 where first_seq <= :last
 
--- name: count_actions
-select count(*) from actions
-
 -- name: delete_old_actions
 delete from actions where id in (select id from actions where recorded_at < :before limit :limit) returning id
 
 -- name: delete_surplus_actions
-delete from actions where id in (select id from actions order by recorded_at limit :surplus) returning id
+delete from actions where id in (
+    select id from actions order by recorded_at limit (
+        select case when count(*) <= :most then 0 when count(*) - :most > :limit then :limit else count(*) - :most end
+        from actions
+    )
+) returning id
 
 -- name: delete_old_outcomes
 delete from idempotency_keys where idempotency_key in (

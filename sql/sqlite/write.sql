@@ -7,7 +7,7 @@ insert into projects (
     :id, :path, :name, :created_at, :updated_at, :metadata
 )
 on conflict (id) do update set
-    path = excluded.path, name = excluded.name, created_at = excluded.created_at,
+    name = excluded.name, created_at = excluded.created_at,
     updated_at = excluded.updated_at, metadata = excluded.metadata
 
 -- name: write_sessions

@@ -128,6 +128,7 @@ pub(super) fn load(footprint: &Footprint, attempt: Option<String>) -> Vec<(Load,
             .with("subtasks", subtasks.clone())
             .with("request_key_sessions", firsts(&f.request_keys))
             .with("request_keys", seconds(&f.request_keys))
+            .with("subtask_key_sessions", firsts(&f.subtask_keys))
             .with("subtask_keys", seconds(&f.subtask_keys))
             .with("newest", newest.clone())
             .with("newest_before", newest_before)
@@ -141,6 +142,7 @@ pub(super) fn load(footprint: &Footprint, attempt: Option<String>) -> Vec<(Load,
         Statement::new("load_tasks")
             .with("tasks", tasks)
             .with("subtasks", subtasks.clone())
+            .with("subtask_key_sessions", firsts(&f.subtask_keys))
             .with("subtask_keys", seconds(&f.subtask_keys))
             .with("request_key_sessions", firsts(&f.request_keys))
             .with("request_keys", request_keys)
@@ -152,6 +154,7 @@ pub(super) fn load(footprint: &Footprint, attempt: Option<String>) -> Vec<(Load,
         !f.subtasks.is_empty() || by_subtask_key || !f.newest_requests.is_empty(),
         Statement::new("load_subtasks")
             .with("subtasks", subtasks)
+            .with("subtask_key_sessions", firsts(&f.subtask_keys))
             .with("subtask_keys", seconds(&f.subtask_keys))
             .with("newest", newest)
             .with("newest_before", newest_before),

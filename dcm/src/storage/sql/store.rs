@@ -152,9 +152,6 @@ impl<D: Driver> SqlStore<D> {
         if limits.event_rows.is_some() {
             counts.push(Statement::new("count_events"));
         }
-        if limits.action_rows.is_some() {
-            counts.push(Statement::new("count_actions"));
-        }
         let mut answers = self.driver.read(counts).await?.into_iter();
         let mut next = || answers.next().and_then(|rows| rows.into_iter().next());
         let mut last = next().map_or(Ok(0), |mut row| row.int(0))?;
@@ -166,28 +163,25 @@ impl<D: Driver> SqlStore<D> {
             let surplus = (count - most).clamp(0, batch);
             last = last.max(if surplus > 0 { newest - count + surplus } else { 0 });
         }
-        let surplus = match (limits.action_rows, next()) {
-            (Some(most), Some(mut row)) => (row.int(0)? - most).clamp(0, batch),
-            _ => 0,
-        };
-        let mut statements = Vec::new();
-        if last > 0 {
-            statements.push(Statement::new("move_first_seq").with("last", last));
-            statements.push(Statement::new("delete_events").with("last", last));
-        }
-        statements.push(
+        let mut statements = vec![
             Statement::new("delete_old_actions")
                 .with("before", limits.actions_before)
                 .with("limit", limits.batch),
-        );
-        if surplus > 0 {
-            statements.push(Statement::new("delete_surplus_actions").with("surplus", surplus));
+        ];
+        if let Some(most) = limits.action_rows {
+            let surplus = Statement::new("delete_surplus_actions").with("most", most);
+            statements.push(surplus.with("limit", limits.batch));
         }
         statements.push(
             Statement::new("delete_old_outcomes")
                 .with("before", limits.outcomes_before)
                 .with("limit", limits.batch),
         );
+        // Last, as in every commit: who holds the head of the log waits for nobody.
+        if last > 0 {
+            statements.push(Statement::new("move_first_seq").with("last", last));
+            statements.push(Statement::new("delete_events").with("last", last));
+        }
         let names: Vec<&'static str> = statements.iter().map(|statement| statement.query).collect();
         let ((), affected) =
             self.driver.transact(Vec::new(), move |_| Ok(((), statements))).await.map_err(into_error)?;

@@ -10,6 +10,7 @@ mod pipeline;
 mod tests;
 mod tls;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
@@ -193,7 +194,10 @@ impl PostgresDriver {
             }
             failure.without_effect()
         })?;
-        let (made, writes) = decide(rows).map_err(TransactError::Failed)?;
+        // Nothing of the driver is reachable from `decide`, so a panic in it leaves nothing half done.
+        let (made, writes) = catch_unwind(AssertUnwindSafe(|| decide(rows)))
+            .unwrap_or_else(|_| Err(Error::internal("the decision of a transaction panicked")))
+            .map_err(TransactError::Failed)?;
         if writes.is_empty() {
             return Ok((made, Vec::new()));
         }
