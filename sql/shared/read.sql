@@ -255,9 +255,6 @@ join actions a on a.subtask_id = s.id
 where r.session_id = :session_id and (s.agent_id = :agent or s.agent_type = :agent)
 order by a.created_at desc, a.id desc limit :limit
 
--- name: event_exists
-select 1 from events where created_at = :at and id = :id
-
 -- name: newest_compaction
 select id, session_id, external_key, compaction_trigger, summary, metadata, created_at from compactions
 where session_id = :session_id order by created_at desc, id desc limit 1
