@@ -441,8 +441,12 @@ impl<D: Driver> ReadStore for SqlStore<D> {
                 .with("reader", query.reader)
                 .with("broadcasts", broadcasts)
                 .with("now", query.now);
-            let mut messages: Vec<(Message, bool)> =
-                self.list::<MailRow>(mail).await?.into_iter().map(|MailRow(mail, read)| (mail, read)).collect();
+            let mut messages: Vec<(Message, bool)> = self
+                .list::<MailRow>(mail)
+                .await?
+                .into_iter()
+                .map(|MailRow(mail, read)| (mail, read))
+                .collect();
             // Whoever sees all of their mail sees how much of it is unread; anybody else has to ask.
             let unread = if asks_for_part || messages.len() > limit {
                 messages.truncate(limit);
