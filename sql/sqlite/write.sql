@@ -139,7 +139,7 @@ update keyword_tool_scores set score = min(max(score + :delta, :low), :high), la
 where keyword = :keyword and tool_name = :tool_name
 
 -- name: advance_log
-update event_log_head set seq = seq + :count
+update event_log_head set seq = seq + :count returning seq, epoch
 
 -- name: insert_events
 insert into events (seq, id, name, created_at, channels, data, summary)
