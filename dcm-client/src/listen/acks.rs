@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use dcm::Position;
+
 use super::frame;
-use super::item::{Event, Position};
+use super::item::Event;
 
 /// How many events are remembered after they were handed out.
 const REMEMBERED: usize = 8192;
@@ -12,25 +14,29 @@ const REMEMBERED: usize = 8192;
 #[derive(Debug, Default)]
 pub(super) struct Acks {
     through: Option<Position>,
+    /// The highest that was ever acknowledged.
+    highest: Option<Position>,
     single: Vec<String>,
     count: usize,
 }
 
-/// One acknowledgement.
+/// An event that was handled.
 #[derive(Debug)]
-pub(super) enum Ack {
-    /// Of this event and all before it.
-    Through(Position),
-    /// Of this event alone.
-    One(String),
+pub(super) struct Handled {
+    pub(super) id: String,
+    /// Its position, when all that were given out before it are handled as well.
+    pub(super) through: Option<Position>,
 }
 
 impl Acks {
-    pub(super) fn add(&mut self, ack: Ack) {
+    pub(super) fn add(&mut self, handled: Handled) {
         self.count += 1;
-        match ack {
-            Ack::Through(position) => self.through = Some(position),
-            Ack::One(id) => self.single.push(id),
+        match handled.through {
+            // One that came late, from a channel that was subscribed later, says nothing of its neighbours.
+            Some(position) if self.highest.is_none_or(|highest| position > highest) => {
+                (self.through, self.highest) = (Some(position), Some(position));
+            }
+            _ => self.single.push(handled.id),
         }
     }
 
@@ -43,7 +49,7 @@ impl Acks {
     pub(super) fn take(&mut self) -> Vec<String> {
         self.count = 0;
         let single = self.single.drain(..).map(|id| frame::ack_one(&id));
-        single.chain(self.through.take().map(|position| frame::ack_through(&position))).collect()
+        single.chain(self.through.take().map(frame::ack_through)).collect()
     }
 }
 
@@ -128,16 +134,23 @@ mod tests {
 
     #[test]
     fn acknowledgements_are_said_together() {
+        let handled = |seq| Handled { id: format!("e-{seq}"), through: Some(Position::new(1, seq)) };
         let mut acks = Acks::default();
-        for number in 0..100 {
-            acks.add(Ack::Through(Position::new(format!("1-{number}"))));
+        for seq in 1..=100 {
+            acks.add(handled(seq));
         }
-        acks.add(Ack::One("e".to_owned()));
+        acks.add(Handled { id: "e".to_owned(), through: None });
         assert_eq!(acks.waiting(), 101);
-        let one: Value = serde_json::from_str(&acks.take()[0]).unwrap();
-        assert_eq!(one["message_id"], "e");
-        acks.add(Ack::Through(Position::new("1-7")));
-        assert_eq!(acks.take(), [r#"{"position":"1-7","type":"ack"}"#]);
+        assert_eq!(
+            acks.take(),
+            [r#"{"message_id":"e","type":"ack"}"#, r#"{"position":"1-100","type":"ack"}"#]
+        );
+        acks.add(handled(70));
+        acks.add(handled(101));
+        assert_eq!(
+            acks.take(),
+            [r#"{"message_id":"e-70","type":"ack"}"#, r#"{"position":"1-101","type":"ack"}"#]
+        );
         assert!(acks.take().is_empty() && acks.waiting() == 0);
     }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use dcm::api::system::AuthToken;
-use dcm::{Error, ErrorKind, Result};
+use dcm::{Error, ErrorKind, Position, Result};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::acks::{Ack, Acks, Seen, Verdict};
+use super::acks::{Acks, Handled, Seen, Verdict};
 use super::frame::{self, Frame};
-use super::item::{Event, Item, Position};
+use super::item::{Event, Item};
 use super::socket::{Incoming, Socket, lost};
 use crate::Client;
 
@@ -41,12 +41,6 @@ pub(super) enum Command {
     Subscribe { channel: String, after: Option<Position>, reply: oneshot::Sender<Result<()>> },
     Unsubscribe { channel: String, reply: oneshot::Sender<Result<()>> },
     Publish { channel: String, event: String, data: Value, reply: oneshot::Sender<Result<()>> },
-}
-
-/// An event that was handled.
-pub(super) struct Handled {
-    pub(super) id: String,
-    pub(super) ack: Ack,
 }
 
 pub(super) struct Driver {
@@ -257,7 +251,7 @@ impl Driver {
     async fn subscribe_all(&mut self, session: &mut Session) -> Result<(), Ended> {
         for (channel, after) in self.channels.clone() {
             let id = self.next_id();
-            self.send(session, &frame::subscribe(&id, &channel, after.as_ref())).await?;
+            self.send(session, &frame::subscribe(&id, &channel, after)).await?;
             session.waiting.insert(id, Waiting::First(channel));
         }
         if !self.channels.contains_key("global") {
@@ -339,11 +333,9 @@ impl Driver {
             Frame::Ping => self.send(session, frame::PONG).await?,
             Frame::Gap(gap) => {
                 // What was the place to go on from is none any more.
-                if let Some(position) = &gap.position {
-                    for (channel, after) in &mut self.channels {
-                        if gap.channel.as_ref().is_none_or(|gone| gone == channel) {
-                            *after = Some(position.clone());
-                        }
+                for (channel, after) in &mut self.channels {
+                    if gap.channel.as_ref().is_none_or(|gone| gone == channel) {
+                        *after = gap.continues.or(*after);
                     }
                 }
                 self.state.pending.push_back(Ok(Item::Gap(gap)));
@@ -447,10 +439,9 @@ impl Driver {
     async fn carry_out(&mut self, session: &mut Session, command: Command) -> Result<(), Ended> {
         let id = self.next_id();
         let (text, waiting) = match command {
-            Command::Subscribe { channel, after, reply } => (
-                frame::subscribe(&id, &channel, after.as_ref()),
-                Waiting::Subscribe { channel, after, reply },
-            ),
+            Command::Subscribe { channel, after, reply } => {
+                (frame::subscribe(&id, &channel, after), Waiting::Subscribe { channel, after, reply })
+            }
             Command::Unsubscribe { channel, reply } => {
                 self.channels.remove(&channel);
                 (frame::unsubscribe(&id, &channel), Waiting::Reply(reply))
@@ -499,7 +490,7 @@ impl Waiting {
 impl State {
     fn note(&mut self, handled: Handled) {
         self.seen.acknowledged(&handled.id);
-        self.acks.add(handled.ack);
+        self.acks.add(handled);
     }
 
     /// Puts an event in line for the owner, unless it was there already.
@@ -520,13 +511,13 @@ impl State {
             Verdict::New => {
                 for channel in &event.channels {
                     if let Some(after) = channels.get_mut(channel) {
-                        after.clone_from(&event.position);
+                        *after = (*after).max(event.position);
                     }
                 }
                 self.pending.push_back(Ok(Item::Event(event)));
             }
             Verdict::Pending => {}
-            Verdict::Acknowledged => self.acks.add(Ack::One(event.id)),
+            Verdict::Acknowledged => self.acks.add(Handled { id: event.id, through: None }),
         }
     }
 }

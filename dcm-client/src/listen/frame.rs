@@ -1,10 +1,10 @@
 //! The frames of the socket, to and fro.
 
-use dcm::Timestamp;
+use dcm::{Position, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::item::{Event, Gap, GapReason, Position};
+use super::item::{Event, Gap, GapReason};
 
 /// A frame of the server.
 #[derive(Debug)]
@@ -42,7 +42,9 @@ struct Members {
     event: Option<String>,
     data: Value,
     timestamp: i64,
-    position: Option<String>,
+    position: Option<Position>,
+    missed: Option<Position>,
+    continues: Option<Position>,
     redelivered: bool,
     attempt: Option<u32>,
     success: bool,
@@ -55,7 +57,7 @@ impl Frame {
     /// Reads a frame; a text that is none is an error of the server, told as such.
     pub(super) fn read(text: &[u8]) -> Result<Self, serde_json::Error> {
         let members: Members = serde_json::from_slice(text)?;
-        let position = members.position.map(Position);
+        let position = members.position;
         Ok(match members.r#type.as_deref() {
             Some("connected") => Self::Connected,
             Some("ping") => Self::Ping,
@@ -70,7 +72,8 @@ impl Frame {
             Some("gap") => Self::Gap(Gap {
                 reason: GapReason::new(members.reason.unwrap_or_default()),
                 channel: members.channel,
-                position,
+                missed: members.missed,
+                continues: members.continues,
             }),
             Some("error") => Self::Error {
                 id: members.id,
@@ -105,10 +108,10 @@ pub(super) fn auth(id: &str, token: &str) -> String {
 }
 
 /// `{"type":"subscribe", …}`
-pub(super) fn subscribe(id: &str, channel: &str, after: Option<&Position>) -> String {
+pub(super) fn subscribe(id: &str, channel: &str, after: Option<Position>) -> String {
     let mut frame = json!({"type": "subscribe", "id": id, "channel": channel});
     if let Some(after) = after {
-        frame["after"] = after.as_str().into();
+        frame["after"] = after.to_string().into();
     }
     frame.to_string()
 }
@@ -137,8 +140,8 @@ pub(super) fn ack_one(event: &str) -> String {
 }
 
 /// `{"type":"ack", …}` for every event up to a position.
-pub(super) fn ack_through(position: &Position) -> String {
-    json!({"type": "ack", "position": position.as_str()}).to_string()
+pub(super) fn ack_through(position: Position) -> String {
+    json!({"type": "ack", "position": position}).to_string()
 }
 
 /// `{"type":"ping"}`
@@ -158,10 +161,7 @@ mod tests {
         assert_eq!((event.id.as_str(), event.name.as_str()), ("e-1", "task.created"));
         assert_eq!(event.channels, ["global"]);
         assert_eq!(event.timestamp.to_string(), "2026-02-07T10:00:00.123Z");
-        assert_eq!(
-            (event.position, event.redelivered, event.attempt),
-            (Some(Position::new("1-7")), false, 1)
-        );
+        assert_eq!((event.position, event.redelivered, event.attempt), (Some(Position::new(1, 7)), false, 1));
 
         let more = r#"{"type":"event","id":"e-2","channels":["global","agents/a"],"event":"metric.update",
             "timestamp":0,"redelivered":true,"attempt":3}"#;
@@ -178,7 +178,7 @@ mod tests {
         for text in [r#"{"type":"news"}"#, "{}", r#"{"type":"ack","success":true}"#, r#"{"type":"event"}"#] {
             assert!(matches!(Frame::read(text.as_bytes()), Ok(Frame::Other)), "{text}");
         }
-        for text in ["", "[", "7", r#"{"type":7}"#] {
+        for text in ["", "[", "7", r#"{"type":7}"#, r#"{"position":"x"}"#] {
             assert!(Frame::read(text.as_bytes()).is_err(), "{text}");
         }
     }
@@ -191,16 +191,19 @@ mod tests {
         assert!(
             matches!(error, Frame::Error { id: None, code, text } if code == "4001" && text == "bad token")
         );
-        let gap =
-            Frame::read(br#"{"type":"gap","reason":"epoch","channel":"global","position":"2-1"}"#).unwrap();
+        let gap = Frame::read(
+            br#"{"type":"gap","reason":"epoch","channel":"global","missed":"1-9","continues":"2-1"}"#,
+        )
+        .unwrap();
         let Frame::Gap(gap) = gap else { panic!("no gap") };
         assert_eq!((gap.reason, gap.channel.as_deref()), (GapReason::Epoch, Some("global")));
+        assert_eq!((gap.missed, gap.continues), (Some(Position::new(1, 9)), Some(Position::new(2, 1))));
     }
 
     #[test]
     fn what_is_sent() {
         assert_eq!(
-            serde_json::from_str::<Value>(&subscribe("1", "topics/\"x\"", Some(&Position::new("1-2"))))
+            serde_json::from_str::<Value>(&subscribe("1", "topics/\"x\"", Some(Position::new(1, 2))))
                 .unwrap(),
             json!({"type": "subscribe", "id": "1", "channel": "topics/\"x\"", "after": "1-2"})
         );

@@ -2,34 +2,9 @@
 
 use std::fmt;
 
-use dcm::{Error, Result, Timestamp};
+use dcm::{Error, Position, Result, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-
-/// A place in the event log: what to give [`ListenBuilder::channel_after`](crate::listen::ListenBuilder::channel_after)
-/// to go on from there, in this program or in a later one. Opaque: only a server can read it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Position(pub(crate) String);
-
-impl Position {
-    /// The position that a text stands for, as `Display` wrote it or `GET /api/events` answered it.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, to be kept somewhere.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// One thing that a [`Listener`](crate::listen::Listener) hears.
 #[derive(Debug)]
@@ -91,8 +66,10 @@ pub struct Gap {
     pub reason: GapReason,
     /// The channel that has the hole; none when all of them may have it.
     pub channel: Option<String>,
-    /// Where it goes on.
-    pub position: Option<Position>,
+    /// The last place before it.
+    pub missed: Option<Position>,
+    /// Where it goes on: after this.
+    pub continues: Option<Position>,
 }
 
 /// Why events are missing.

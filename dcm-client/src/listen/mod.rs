@@ -39,18 +39,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use dcm::api::system::AuthToken;
-use dcm::{Error, ErrorKind, Result};
+use dcm::{Error, ErrorKind, Position, Result};
 use futures_core::Stream;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-pub use item::{Event, Gap, GapReason, Item, Position};
+pub use item::{Event, Gap, GapReason, Item};
 
 use crate::Client;
-use acks::Ack;
-use driver::{Command, Driver, Handled, Identity, State};
+use acks::Handled;
+use driver::{Command, Driver, Identity, State};
 
 /// How many items may wait for the owner of a listener.
 const BUFFER: usize = 256;
@@ -267,9 +267,9 @@ impl Stream for Listener {
         if let Some(Ok(Item::Event(event))) = &item
             && !this.manual
             && !this.handle.anonymous
-            && let Some(position) = &event.position
+            && event.position.is_some()
         {
-            this.given = Some(Handled { id: event.id.clone(), ack: Ack::Through(position.clone()) });
+            this.given = Some(Handled { id: event.id.clone(), through: event.position });
         }
         Poll::Ready(item)
     }
@@ -343,20 +343,18 @@ impl Handle {
 
     /// Acknowledges this event alone, where [`ListenBuilder::manual`] was asked for.
     pub fn acknowledge(&self, event: &Event) {
-        self.say(event, Ack::One(event.id.clone()));
+        self.say(event, None);
     }
 
     /// Acknowledges this event and all that came before it, where [`ListenBuilder::manual`] was asked for.
     pub fn acknowledge_through(&self, event: &Event) {
-        if let Some(position) = &event.position {
-            self.say(event, Ack::Through(position.clone()));
-        }
+        self.say(event, event.position);
     }
 
-    fn say(&self, event: &Event, ack: Ack) {
+    fn say(&self, event: &Event, through: Option<Position>) {
         if !self.anonymous && event.position.is_some() {
             // After the end of the listener the event is sent again to the next one, which is what was promised.
-            let _ = self.handled.send(Handled { id: event.id.clone(), ack });
+            let _ = self.handled.send(Handled { id: event.id.clone(), through });
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use dcm::ErrorKind;
+use dcm::{ErrorKind, Position};
 use dcm_client::Client;
-use dcm_client::listen::{Event, GapReason, Item, Listener, Position};
+use dcm_client::listen::{Event, GapReason, Item, Listener};
 use serde_json::{Value, json};
 
 use crate::peer::Peers;
@@ -165,12 +165,14 @@ async fn acknowledging_can_be_left_to_the_owner() {
 #[tokio::test]
 async fn gaps_resyncs_and_complaints_are_told() {
     let mut peers = Peers::start().await;
-    let listening = client(&peers.url).listen().channel_after("topics/x", Position::new("1-3"));
+    let listening = client(&peers.url).listen().channel_after("topics/x", Position::new(1, 3));
     let listening = tokio::spawn(listening.open());
     let mut peer = peers.accept().await;
     let subscription = peer.hear().await;
     assert_eq!(subscription["after"], "1-3");
-    peer.say(&json!({"type": "gap", "reason": "retention", "channel": "topics/x", "position": "1-50"})).await;
+    peer.say(&json!({"type": "gap", "reason": "retention", "channel": "topics/x", "missed": "1-3",
+        "continues": "1-50"}))
+        .await;
     peer.grant(&subscription).await;
     assert_eq!(peer.hear().await["type"], "unsubscribe");
     peer.say(&json!({"type": "resync", "position": "1-60"})).await;
@@ -245,7 +247,7 @@ async fn subscriptions_may_change() {
     connected(&mut listener).await;
     let handle = listener.handle();
     let changing = tokio::spawn(async move {
-        handle.subscribe("topics/y", Some(Position::new("1-4"))).await.unwrap();
+        handle.subscribe("topics/y", Some(Position::new(1, 4))).await.unwrap();
         handle.unsubscribe("topics/x").await.unwrap();
         handle.subscribe("metrics/z", None).await
     });
