@@ -329,12 +329,16 @@ impl Driver {
             Ended::Lost(lost("the server sent something that is no frame").with_source(error))
         })?;
         match frame {
-            Frame::Event(event) => self.state.hand_out(event, &mut self.channels),
+            Frame::Event(event) => {
+                let keeps = self.keeps_place();
+                self.state.hand_out(event, &mut self.channels, keeps);
+            }
             Frame::Ping => self.send(session, frame::PONG).await?,
             Frame::Gap(gap) => {
                 // What was the place to go on from is none any more.
+                let keeps = self.keeps_place();
                 for (channel, after) in &mut self.channels {
-                    if gap.channel.as_ref().is_none_or(|gone| gone == channel) {
+                    if !keeps(channel) && gap.channel.as_ref().is_none_or(|gone| gone == channel) {
                         *after = gap.continues.or(*after);
                     }
                 }
@@ -386,12 +390,21 @@ impl Driver {
         Ok(())
     }
 
-    /// Remembers where a channel that has no position yet begins.
+    /// Remembers where a channel that has no position yet begins, unless the server does.
     fn begins_at(&mut self, channel: &str, position: Option<Position>) {
-        if let Some(after) = self.channels.get_mut(channel)
-            && after.is_none()
-        {
-            *after = position;
+        let kept = self.keeps_place()(channel);
+        if let Some(after) = self.channels.get_mut(channel) {
+            *after = if kept { None } else { after.or(position) };
+        }
+    }
+
+    /// Which channels have a place on the server. That place is behind what was handed out, by what is not acknowledged
+    /// yet; going on from there, not from what was handed out, is what makes sure that nothing is lost when this
+    /// program dies.
+    fn keeps_place(&self) -> fn(&str) -> bool {
+        match self.identity {
+            Identity::Anonymous => |_| false,
+            Identity::Agent(_) | Identity::Token(_) => |channel| !matches!(channel, "global" | "metrics"),
         }
     }
 
@@ -494,7 +507,12 @@ impl State {
     }
 
     /// Puts an event in line for the owner, unless it was there already.
-    fn hand_out(&mut self, mut event: Event, channels: &mut BTreeMap<String, Option<Position>>) {
+    fn hand_out(
+        &mut self,
+        mut event: Event,
+        channels: &mut BTreeMap<String, Option<Position>>,
+        keeps_place: fn(&str) -> bool,
+    ) {
         if !channels.contains_key("global") {
             // From the moment between the connection and the end of the subscription.
             event.channels.retain(|channel| channel != "global");
@@ -509,7 +527,7 @@ impl State {
         }
         match self.seen.look(&event) {
             Verdict::New => {
-                for channel in &event.channels {
+                for channel in event.channels.iter().filter(|channel| !keeps_place(channel)) {
                     if let Some(after) = channels.get_mut(channel) {
                         *after = (*after).max(event.position);
                     }

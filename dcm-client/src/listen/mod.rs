@@ -19,7 +19,8 @@
 //! **At least once.** Who listens as an [agent](ListenBuilder::agent) has a place in the log on the server, which moves
 //! on when events are acknowledged: what was not is sent again, to this program or to the next one of the same agent,
 //! marked [`redelivered`](Event::redelivered). An event is acknowledged when the next one is asked for, because then it
-//! was handled; [`ListenBuilder::manual`] leaves it to you. One listener never gives out an event twice.
+//! was handled; [`ListenBuilder::manual`] leaves it to you. One listener gives out an event once (it remembers the last
+//! 8192).
 //!
 //! **Without an agent** there is no place on the server: keep the [position](Event::position) of the last event, and
 //! begin [after it](ListenBuilder::channel_after) next time.

@@ -99,7 +99,8 @@ async fn a_lost_connection_is_made_again_and_goes_on_where_it_was() {
         peer.grant(&subscription).await;
         after.push((subscription["channel"].clone(), subscription["after"].clone()));
     }
-    assert_eq!(after, [(json!("global"), json!("1-5")), (json!("topics/x"), json!("1-8"))]);
+    // The agent has a place on the server, behind what is not acknowledged; on `global` nobody has.
+    assert_eq!(after, [(json!("global"), json!("1-5")), (json!("topics/x"), Value::Null)]);
     peer.tell(8, &["topics/x"]).await;
     peer.tell(9, &["topics/x"]).await;
     connected(&mut listener).await;
@@ -266,7 +267,7 @@ async fn subscriptions_may_change() {
     assert_eq!(subscriptions.len(), 1, "{subscriptions:?}");
     assert_eq!(
         (&subscriptions[0]["channel"], &subscriptions[0]["after"]),
-        (&json!("topics/y"), &json!("1-4"))
+        (&json!("topics/y"), &Value::Null)
     );
 }
 
