@@ -4,5 +4,9 @@
 
 mod client;
 #[cfg(feature = "cli")]
+mod dcm;
+#[cfg(feature = "cli")]
+mod hook;
+#[cfg(feature = "cli")]
 mod import;
 mod support;
