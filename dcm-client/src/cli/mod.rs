@@ -3,6 +3,7 @@
 mod discover;
 mod flush;
 mod hook;
+mod hooks;
 mod import;
 mod place;
 mod replay;
@@ -95,6 +96,9 @@ impl Connection {
 enum Command {
     /// Tell the server of one event of an agent's client, read from standard input; always exits with 0
     Hook(Hook),
+    /// Connect Claude Code: put DCM's hooks into its settings, or take them out
+    #[command(subcommand)]
+    Hooks(hooks::Hooks),
     /// Import transcripts of Claude Code sessions; doing it again adds nothing
     Import(import::Import),
     /// Whether the server is well and what it holds
@@ -151,7 +155,11 @@ pub fn run() -> ExitCode {
             deadline_ms: Some(hook.deadline_ms),
         });
     }
-    flush::before_a_command(&cli.connection.server());
+    let server = cli.connection.server();
+    if let Command::Hooks(hooks) = &cli.command {
+        return hooks.run(&server, cli.connection.json).into();
+    }
+    flush::before_a_command(&server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(execute(cli)).into(),
@@ -173,8 +181,8 @@ async fn execute(cli: Cli) -> Outcome {
         }
     };
     match cli.command {
-        // It has ended before a client was needed.
-        Command::Hook(_) => Outcome::Well,
+        // They have ended before a client was needed.
+        Command::Hook(_) | Command::Hooks(_) => Outcome::Well,
         Command::Import(import) => import.run(&client, cli.connection.json).await,
         Command::Status => status::run(&client, cli.connection.json).await,
     }
