@@ -1,9 +1,18 @@
 //! The `dcm` command: what people and hooks run.
 
 mod discover;
+mod flush;
+mod hook;
+mod hooks;
 mod import;
+mod place;
+mod replay;
 mod report;
+mod spool;
 mod status;
+mod transcripts;
+mod upload;
+mod wire;
 
 use std::fmt;
 use std::io::Write;
@@ -13,7 +22,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Client, DEFAULT_URL};
+use self::place::Server;
+use crate::Client;
 
 /// What the exit codes mean, for `--help`.
 const EXIT_CODES: &str = "Exit codes:
@@ -25,6 +35,9 @@ const EXIT_CODES: &str = "Exit codes:
 /// A default value of the argument itself would hide the older variable.
 const URL_HELP: &str =
     "URL of the server; CONTEXT_MANAGER_URL is read as well [default: http://127.0.0.1:3847]";
+
+const TRACK_USAGE_HELP: &str = "`track-usage` reads the variables CLAUDE_TOOL_NAME, CLAUDE_TOOL_INPUT, \
+CLAUDE_TOOL_OUTPUT, CLAUDE_EXIT_CODE, CLAUDE_SESSION_ID and CLAUDE_PROJECT_PATH where standard input holds no event";
 
 /// Talk to a DCM server: import what agents did, see how it stands.
 #[derive(Debug, Parser)]
@@ -61,15 +74,18 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    fn client(&self, timeout: Duration) -> dcm::Result<Client> {
+    /// The server and its key, from here, from variables, or kept at installation.
+    fn server(&self) -> Server {
         // An empty variable is one that is not set.
         let given = |value: &Option<String>| value.clone().filter(|value| !value.trim().is_empty());
         let url = given(&self.url).or_else(|| given(&self.context_manager_url));
-        let mut builder = Client::builder()
-            .url(url.unwrap_or_else(|| DEFAULT_URL.to_owned()))
-            .timeout(timeout)
-            .user_agent(concat!("dcm/", env!("CARGO_PKG_VERSION")));
-        if let Some(key) = given(&self.api_key) {
+        Server::find(url, given(&self.api_key))
+    }
+
+    fn client(&self, timeout: Duration) -> dcm::Result<Client> {
+        let server = self.server();
+        let mut builder = Client::builder().url(server.url).timeout(timeout).user_agent(wire::USER_AGENT);
+        if let Some(key) = server.api_key {
             builder = builder.api_key(key);
         }
         builder.build()
@@ -78,10 +94,29 @@ impl Connection {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Tell the server of one event of an agent's client, read from standard input; always exits with 0
+    Hook(Hook),
+    /// Connect Claude Code: put DCM's hooks into its settings, or take them out
+    #[command(subcommand)]
+    Hooks(hooks::Hooks),
     /// Import transcripts of Claude Code sessions; doing it again adds nothing
     Import(import::Import),
     /// Whether the server is well and what it holds
     Status,
+}
+
+/// Arguments of `dcm hook`, as the help text shows them; the quick path reads them itself.
+#[derive(Debug, Args)]
+struct Hook {
+    #[arg(value_name = "WHAT", help = TRACK_USAGE_HELP)]
+    what: Option<String>,
+    /// Whose event it is, `claude` or `codex`; told by its fields unless given
+    #[arg(long, value_name = "CLIENT")]
+    agent: Option<String>,
+    /// After how many milliseconds the hook ends, whatever it is at; what was not delivered is kept and delivered by
+    /// the next `dcm` command
+    #[arg(long, env = "DCM_HOOK_DEADLINE_MS", value_name = "MS", default_value = "500")]
+    deadline_ms: u64,
 }
 
 /// How a command ended.
@@ -107,7 +142,24 @@ impl From<Outcome> for ExitCode {
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
+    if let Some(arguments) = hook::arguments(std::env::args_os().skip(1)) {
+        return hook::run(arguments);
+    }
     let cli = Cli::parse();
+    if let Command::Hook(hook) = &cli.command {
+        return hook::run(hook::Arguments {
+            track_usage: hook.what.as_deref() == Some("track-usage"),
+            agent: hook.agent.clone(),
+            url: cli.connection.url.clone(),
+            api_key: cli.connection.api_key.clone(),
+            deadline_ms: Some(hook.deadline_ms),
+        });
+    }
+    let server = cli.connection.server();
+    if let Command::Hooks(hooks) = &cli.command {
+        return hooks.run(&server, cli.connection.json).into();
+    }
+    flush::before_a_command(&server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(execute(cli)).into(),
@@ -129,6 +181,8 @@ async fn execute(cli: Cli) -> Outcome {
         }
     };
     match cli.command {
+        // They have ended before a client was needed.
+        Command::Hook(_) | Command::Hooks(_) => Outcome::Well,
         Command::Import(import) => import.run(&client, cli.connection.json).await,
         Command::Status => status::run(&client, cli.connection.json).await,
     }

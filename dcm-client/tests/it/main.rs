@@ -4,6 +4,10 @@
 
 mod client;
 #[cfg(feature = "cli")]
+mod dcm;
+#[cfg(feature = "cli")]
+mod hook;
+#[cfg(feature = "cli")]
 mod import;
 #[cfg(feature = "listen")]
 mod listen;
