@@ -5,4 +5,8 @@
 mod client;
 #[cfg(feature = "cli")]
 mod import;
+#[cfg(feature = "listen")]
+mod listen;
+#[cfg(feature = "listen")]
+mod peer;
 mod support;
