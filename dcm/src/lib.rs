@@ -58,7 +58,7 @@
 //!
 //! | feature | brings | on by default |
 //! |---|---|---|
-//! | (none) | [`api`], [`model`], [`transcript`], [`observe`]: all that a client needs, and no I/O | |
+//! | (none) | [`api`], [`model`], [`transcript`], [`hooks`], [`observe`]: all that a client needs, and no I/O | |
 //! | `engine` | [`Dcm`] and [`storage`], for a store of your own | with `sqlite` |
 //! | `sqlite` | the embedded store; SQLite is compiled in | yes |
 //! | `postgres` | the store on PostgreSQL 14 or later | no |
@@ -73,6 +73,7 @@ pub mod context;
 #[cfg(feature = "engine")]
 mod engine;
 mod error;
+pub mod hooks;
 mod id;
 mod json;
 pub mod model;

@@ -63,6 +63,7 @@ pub mod context;
 mod expect;
 mod fixture;
 pub mod hierarchy;
+pub mod hooks;
 pub mod ingest;
 mod inputs;
 pub mod messages;

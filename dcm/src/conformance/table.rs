@@ -170,6 +170,14 @@ macro_rules! for_each_conformance_case {
                 notices_do_not_show_in_briefs: compact_restore context_get;
                 bad_input_names_the_field: compact_restore compact_status;
             }
+            hooks {
+                events_become_a_tree: hook;
+                a_transcript_agrees_with_hooks: hook ingest;
+                a_message_is_told_once: hook message_send receipts_get receipt_acknowledge;
+                what_is_told_is_counted: hook session_get;
+                unknown_messages_have_no_receipts: receipts_get receipt_acknowledge;
+                bad_input_names_the_field: hook receipt_acknowledge;
+            }
             ingest {
                 a_session_becomes_a_tree: ingest;
                 a_repeat_changes_nothing: ingest;

@@ -2,6 +2,7 @@
 
 mod config;
 mod health;
+mod hooks;
 mod maintenance;
 mod reading;
 pub(crate) mod rules;

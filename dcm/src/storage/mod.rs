@@ -16,9 +16,11 @@ use std::pin::Pin;
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
 pub use reads::{
     ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Page, ReadStore, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
+    Page, ReadStore, ReceiptRows, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
 };
-pub use state::{Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally};
+pub use state::{
+    ActionAnswer, Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally,
+};
 pub(crate) use state::{agent_channels, reopens, session_channel};
 
 use crate::error::Result;

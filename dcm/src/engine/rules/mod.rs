@@ -6,10 +6,12 @@
 mod actions;
 mod blocking;
 mod compact;
+mod hooks;
 mod ingest;
 mod maintenance;
 mod messages;
 mod projects;
+mod receipts;
 mod requests;
 mod roll_up;
 mod routing;
@@ -19,6 +21,8 @@ mod subtasks;
 mod tasks;
 
 pub(crate) use compact::MarkCompacted;
+pub(crate) use hooks::{BriefWanted, HookTaken, NoteBrief, TakeHook};
+pub(crate) use ingest::{DropPhantoms, Observe, Observed};
 pub(crate) use maintenance::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};
 pub(crate) use messages::{MarkRead, SendMessage};
 pub(crate) use projects::canonical_path;

@@ -32,11 +32,13 @@ macro_rules! migrations {
 
 const SQLITE: &[Migration] = migrations! { "sqlite":
     1 "0001_init",
+    4 "0004_hooks",
 };
 
 const POSTGRES: &[Migration] = migrations! { "postgres":
     1 "0001_init",
     2 "0002_adopt",
+    4 "0004_hooks",
 };
 
 /// Every migration of `dialect`, oldest first.

@@ -43,7 +43,7 @@ impl<D: Driver> SqlStore<D> {
     async fn transact(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
         let attempt = D::NEEDS_LOCKS.then(|| format!("attempt:{}", batch.attempt()));
         let (kinds, statements): (Vec<Load>, Vec<Statement>) =
-            load(&batch.footprint(), attempt.clone()).into_iter().unzip();
+            load(&batch.footprint(), batch.now(), attempt.clone()).into_iter().unzip();
         let batch = batch.clone();
         let decided: Arc<Mutex<Option<Decided>>> = Arc::default();
         let kept = Arc::clone(&decided);
