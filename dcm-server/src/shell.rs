@@ -152,7 +152,7 @@ impl Shell {
             Target::Raw(reply) | Target::Page(reply) => Ok(reply(self)),
             Target::Operation { meta, handler, body_limit } => {
                 let query = match parts.uri.query() {
-                    Some(query) if !meta.method.has_body() => query_fields(query)?,
+                    Some(query) if !meta.method.has_body() || !meta.query.is_empty() => query_fields(query)?,
                     _ => Vec::new(),
                 };
                 let mut input = Input { path: path_fields(&params)?, query, body: Bytes::new() };

@@ -61,7 +61,7 @@
 //!
 //! | feature | brings | on by default |
 //! |---|---|---|
-//! | (none) | [`api`], [`model`], [`transcript`], [`observe`]: all that a client needs, and no I/O | |
+//! | (none) | [`api`], [`model`], [`transcript`], [`hooks`], [`observe`]: all that a client needs, and no I/O | |
 //! | `routing` | [`routing`]: the scorer alone, without I/O | with `engine` |
 //! | `engine` | [`Dcm`] and [`storage`], for a store of your own | with `sqlite` |
 //! | `sqlite` | the embedded store; SQLite is compiled in | yes |
@@ -81,6 +81,7 @@ mod engine;
 mod error;
 #[cfg(feature = "engine")]
 pub mod feed;
+pub mod hooks;
 mod id;
 mod json;
 pub mod model;

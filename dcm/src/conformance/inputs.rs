@@ -280,6 +280,8 @@ pub(super) mod observed {
             agent_type: None,
             result: Some(result.to_owned()),
             failed: false,
+            reported: false,
+            only_if_known: false,
         }
     }
 
@@ -297,6 +299,7 @@ pub(super) mod observed {
             exit_code: 0,
             duration_ms: Some(12),
             file_paths: Vec::new(),
+            metadata: None,
         }
     }
 

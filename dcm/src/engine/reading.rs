@@ -16,7 +16,9 @@ use crate::api::hierarchy::{
     ActiveAgentList, ActiveAgents, Hierarchy, HierarchyCounts, HierarchyGet, ProjectNode, RequestNode,
     TaskNode,
 };
-use crate::api::messages::{Inbox, MessageInbox, MessageList, MessagePage, MessageView};
+use crate::api::messages::{
+    Inbox, MessageInbox, MessageList, MessagePage, MessageView, Receipts, ReceiptsGet,
+};
 use crate::api::projects::{
     ProjectByPath, ProjectDetail, ProjectFound, ProjectGet, ProjectList, ProjectPage, ProjectWithRequests,
 };
@@ -37,7 +39,7 @@ use crate::api::system::{
 use crate::api::tasks::{TaskDetail, TaskGet, TaskList, TaskPage, TaskWithSubtasks};
 use crate::context::{self, BriefOptions};
 use crate::error::{Error, Result};
-use crate::model::Blocking;
+use crate::model::{Blocking, Receipt};
 use crate::routing::{Question, Scorer, rounded};
 use crate::storage::{
     ActionFilter, ActiveFilter, ContextQuery, ContextRows, InboxQuery, Page, RequestFilter, SubtaskFilter,
@@ -284,7 +286,8 @@ impl Run<SessionGet> for Dcm {
                 created_at: request.created_at,
             })
             .collect();
-        Ok(SessionDetail { session, requests })
+        let hooks = self.store().hook_state(session.id.clone()).await?.unwrap_or_default();
+        Ok(SessionDetail { session, requests, injected: hooks.injected, metadata: hooks.notes })
     }
 }
 
@@ -322,6 +325,20 @@ impl Run<MessageInbox> for Dcm {
             rows.messages.into_iter().map(|(message, read)| MessageView::new(message, read)).collect();
         let (agent_id, count) = (operation.agent_id, messages.len());
         Ok(Inbox { agent_id, messages, count, unread_remaining: unread.max(0) })
+    }
+}
+
+impl Run<ReceiptsGet> for Dcm {
+    async fn run(&self, operation: ReceiptsGet) -> Result<Receipts> {
+        let id = operation.message_id;
+        let found = self.store().receipts(id).await?.ok_or_else(|| Error::not_found("Message"))?;
+        let (message, mut receipts) = (found.message, found.receipts);
+        if let Some(agent) = &message.to_agent
+            && !receipts.iter().any(|receipt| receipt.agent_id == *agent)
+        {
+            receipts.insert(0, Receipt::queued(id, agent));
+        }
+        Ok(Receipts { message_id: id, to_agent: message.to_agent, receipts })
     }
 }
 
