@@ -114,7 +114,7 @@ async fn what_hooks_missed_is_told_and_mended() {
         whole.lines().take(whole.lines().count() / 2).map(|line| format!("{line}\n")).collect();
     std::fs::write(&transcript, half).unwrap();
     let at_home = |arguments: &[&str]| dcm(&server, arguments).home(home.path());
-    at_home(&["import"]).run().await.success();
+    let _ = at_home(&["import"]).run().await.success();
     std::fs::write(&transcript, &whole).unwrap();
 
     let first = parsed(&at_home(&["reconcile", SESSION, "--json"]).run().await.success());
