@@ -20,6 +20,7 @@
 
 mod body;
 mod config;
+mod flight;
 mod guard;
 mod limit;
 mod raw;

@@ -27,6 +27,7 @@ use tracing::Instrument;
 
 use crate::body;
 use crate::config::{Limits, ServerConfig};
+use crate::flight::Flights;
 use crate::guard::Guard;
 use crate::limit::PerMinute;
 use crate::raw;
@@ -47,6 +48,7 @@ pub(crate) struct Shell {
     tokens: PerMinute,
     bound: SocketAddr,
     ids: RequestIds,
+    flights: Flights,
 }
 
 impl Shell {
@@ -70,6 +72,7 @@ impl Shell {
             tokens: PerMinute::new(config.limits.tokens_per_minute),
             bound,
             ids: RequestIds::new(),
+            flights: Flights::default(),
         })
     }
 
@@ -175,7 +178,14 @@ impl Shell {
             Some(key) => self.dcm.with_idempotency_key(key),
             None => self.dcm.clone(),
         };
-        match tokio::time::timeout(self.limits.request_timeout, handler(dcm, input)).await {
+        let answer = async {
+            let asked = parts.uri.path_and_query();
+            match asked.filter(|_| meta.method == dcm::api::Method::GET) {
+                Some(asked) => self.flights.share(asked.as_str(), handler(dcm, input)).await,
+                None => handler(dcm, input).await,
+            }
+        };
+        match tokio::time::timeout(self.limits.request_timeout, answer).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(too_slow(self.limits.request_timeout).into()),
         }

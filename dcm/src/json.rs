@@ -29,6 +29,12 @@ impl JsonObject {
         self.0.get()
     }
 
+    /// The text of this object, without copying it.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        Box::<str>::from(self.0).into_string()
+    }
+
     /// Writes `map` as text.
     ///
     /// NUL characters are dropped: maps are built by the library from input that was checked already.

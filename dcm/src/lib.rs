@@ -48,7 +48,9 @@
 //! | [`Dcm`], [`EngineConfig`] | the engine: every operation as a method, over an embedded store, PostgreSQL or your own |
 //! | [`api`] | the operations: inputs, outputs, [the list of them](api::OPERATIONS), [how they travel](api::wire), [OpenAPI](api::openapi) |
 //! | [`model`] | what is remembered, as plain data |
-//! | [`storage`] | what a store has to do; implement [`ReadStore`](storage::ReadStore) and [`CommitStore`](storage::CommitStore) to bring one |
+//! | [`feed`] | the event log, followed: [`Dcm::feed`] |
+//! | [`storage`] | what a store has to do; implement [`ReadStore`](storage::ReadStore), [`CommitStore`](storage::CommitStore) and
+//! [`LogStore`](storage::LogStore) to bring one |
 //! | [`conformance`] | the suite that a store or a server is held to |
 //! | [`context`], [`routing`] | briefs; which tool served which words |
 //! | [`transcript`], [`observe`] | Claude Code's transcripts as [observations](api::ingest::Observation), and what other observers need |
@@ -71,12 +73,17 @@ pub mod conformance;
 #[cfg(feature = "engine")]
 pub mod context;
 #[cfg(feature = "engine")]
+pub mod delivery;
+#[cfg(feature = "engine")]
 mod engine;
 mod error;
+#[cfg(feature = "engine")]
+pub mod feed;
 mod id;
 mod json;
 pub mod model;
 pub mod observe;
+mod position;
 #[cfg(feature = "engine")]
 mod redact;
 #[cfg(feature = "engine")]
@@ -94,6 +101,7 @@ pub use id::{
     RequestId, SubscriptionId, SubtaskId, TaskId,
 };
 pub use json::JsonObject;
+pub use position::Position;
 #[cfg(feature = "engine")]
 pub use storage::IdempotencyKey;
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

@@ -246,8 +246,12 @@ where k.keyword = x.keyword and k.tool_name = x.tool_name
 -- the order in which they become visible. A promoted standby writes in another timeline: its positions are of a new epoch.
 -- name: advance_log
 update event_log_head set seq = seq + :count::bigint,
-    epoch = case when event_log_head.timeline = now_at.timeline then epoch else epoch + 1 end, timeline = now_at.timeline
+    epoch = case when event_log_head.timeline = now_at.timeline then epoch else epoch + 1 end,
+    epochs = case when event_log_head.timeline = now_at.timeline then epochs
+        else epochs || jsonb_build_array(jsonb_build_array(epoch + 1, seq + 1)) end,
+    timeline = now_at.timeline
 from (select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline) as now_at
+returning event_log_head.seq, event_log_head.epoch
 
 -- name: insert_events
 insert into events (seq, id, name, created_at, channels, data, summary)
@@ -256,3 +260,14 @@ from event_log_head head, unnest(
     :place::bigint[], :id::uuid[], :name::text[], :created_at::timestamptz[], :channels::text[], :data::json[],
     :summary::json[]
 ) as x (place, id, name, created_at, channels, data, summary)
+
+-- name: delete_old_actions
+delete from actions where id in (select id from actions where recorded_at < :before limit :limit) returning id
+
+-- name: delete_surplus_actions
+delete from actions where id in (
+    select id from actions order by recorded_at limit (
+        select case when count(*) <= :most then 0 when count(*) - :most > :limit then :limit else count(*) - :most end
+        from actions
+    )
+) returning id

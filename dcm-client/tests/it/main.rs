@@ -11,4 +11,8 @@ mod hook;
 mod hooks;
 #[cfg(feature = "cli")]
 mod import;
+#[cfg(feature = "listen")]
+mod listen;
+#[cfg(feature = "listen")]
+mod peer;
 mod support;

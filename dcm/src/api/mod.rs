@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod blocking;
 pub mod context;
+pub mod events;
 pub mod hierarchy;
 pub mod ingest;
 pub mod input;

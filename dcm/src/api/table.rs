@@ -129,6 +129,9 @@ macro_rules! for_each_operation {
             /// Remove a blocking by the pair of agents.
             POST "/api/unblock" unblock($crate::api::blocking::Unblock) -> $crate::api::blocking::Unblocked = 200, "blocking", Plain, Key;
 
+            /// What happened, in order: the events after a position, on one channel.
+            GET "/api/events" event_list($crate::api::events::EventList) -> $crate::api::events::EventPage = 200, "events", Query, Key;
+
             /// What an agent should know now, as a brief or as data.
             GET "/api/context/{agent_id}" context_get($crate::api::context::ContextGet) -> $crate::api::context::ContextAnswer = 200, "context", Query, Key;
             /// A brief for an agent, on demand.

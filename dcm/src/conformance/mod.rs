@@ -60,6 +60,7 @@ pub mod actions;
 pub mod blocking;
 pub mod compact;
 pub mod context;
+pub mod events;
 mod expect;
 mod fixture;
 pub mod hierarchy;

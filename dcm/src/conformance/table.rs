@@ -170,6 +170,12 @@ macro_rules! for_each_conformance_case {
                 notices_do_not_show_in_briefs: compact_restore context_get;
                 bad_input_names_the_field: compact_restore compact_status;
             }
+            events {
+                events_are_in_order_and_resumable: event_list;
+                channels_have_their_own_events: event_list message_send auth_token;
+                foreign_channels_are_refused: event_list auth_token;
+                a_position_that_never_was_is_a_gap: event_list;
+            }
             ingest {
                 a_session_becomes_a_tree: ingest;
                 a_repeat_changes_nothing: ingest;

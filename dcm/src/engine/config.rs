@@ -9,6 +9,11 @@ pub struct EngineConfig {
     pub max_db_retries: u32,
     /// Connections to PostgreSQL, or reading threads of the embedded store.
     pub max_connections: usize,
+    /// Whether nodes on one PostgreSQL tell each other with NOTIFY that they have committed. Behind a transaction pooler
+    /// they cannot; then each looks into the log ten times a second.
+    pub notify: bool,
+    /// Whether an agent is believed who it is without a token: on this machine, in development.
+    pub tokenless: bool,
     /// Secrets of WebSocket tokens: the first signs, all are accepted. Empty: one is generated and kept with the data.
     pub token_secrets: Vec<String>,
     /// The user's home directory, where `.claude` lies.
@@ -39,6 +44,8 @@ impl Default for EngineConfig {
             message_ttl_ms: 3_600_000,
             max_db_retries: 3,
             max_connections: 10,
+            notify: true,
+            tokenless: true,
             token_secrets: Vec::new(),
             home_dir: std::env::home_dir(),
             cleanup_interval_ms: 60_000,

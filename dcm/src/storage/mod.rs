@@ -4,7 +4,9 @@
 //! [`Batch::decide`] run the (pure) rules, writes the [`Changes`] in one transaction and answers the outcomes. So the
 //! rules exist once, whatever the store.
 
+mod channels;
 mod command;
+mod log;
 mod reads;
 #[cfg(feature = "sql")]
 pub(crate) mod sql;
@@ -13,7 +15,9 @@ mod state;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use channels::{ChannelChange, ChannelChanges, ChannelKey, ChannelRow, HolderChange};
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
+pub use log::{CommitListener, CommittedEvents, GapReason, LogHead, LogPage, LogStore, LoggedEvent};
 pub use reads::{
     ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
     Page, ReadStore, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
@@ -58,6 +62,6 @@ pub trait CommitStore: Send + Sync {
 }
 
 /// Everything that DCM asks of a store.
-pub trait Storage: ReadStore + CommitStore + 'static {}
+pub trait Storage: ReadStore + CommitStore + LogStore + 'static {}
 
-impl<T: ReadStore + CommitStore + 'static> Storage for T {}
+impl<T: ReadStore + CommitStore + LogStore + 'static> Storage for T {}

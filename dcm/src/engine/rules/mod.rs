@@ -18,6 +18,7 @@ mod subscriptions;
 mod subtasks;
 mod tasks;
 
+pub(crate) use actions::RecordAction;
 pub(crate) use compact::MarkCompacted;
 pub(crate) use maintenance::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};
 pub(crate) use messages::{MarkRead, SendMessage};

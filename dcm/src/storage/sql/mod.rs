@@ -3,6 +3,7 @@
 pub(crate) mod driver;
 mod flush;
 mod load;
+mod log;
 pub(crate) mod migrate;
 mod parse;
 #[cfg(feature = "postgres")]
