@@ -132,6 +132,38 @@ async fn what_hooks_missed_is_told_and_mended() {
     refused(&at_home(&["reconcile", "--transcript", "/nowhere"]).run().await, 1, "/nowhere");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_seen_as_they_happen_and_from_where_one_was() {
+    let server = Server::start(Store::Embedded).await;
+    // The name keeps a place on the server, so that nothing is missed whenever the watch begins.
+    let watch = ["watch", "global", "--as", "me", "--json", "-n", "1"];
+    let running = dcm(&server, &watch).start();
+    // Until the first watch is there, nobody knows its name.
+    let post = |path: String| {
+        let calls = server.calls();
+        async move { calls.post("/api/projects", &json!({"path": path})).await }
+    };
+    let mut number = 0;
+    let mut ended = Box::pin(running.wait());
+    let finished = loop {
+        tokio::select! {
+            finished = &mut ended => break finished,
+            _ = post(format!("/p/{number}")) => number += 1,
+        }
+    };
+    let first = parsed(&finished.success());
+    assert_eq!(first["event"], "project.created");
+    // From there on everything comes, in order, to whoever asks.
+    post("/p/last".to_owned()).await;
+    let position = first["position"].as_str().unwrap();
+    let lines = dcm(&server, &["watch", "--after", position, "--json", "-n", "1"]).run().await.success();
+    assert_eq!(parsed(&lines)["event"], "project.created");
+    assert_ne!(parsed(&lines)["id"], first["id"]);
+    let line = text(&server, &["watch", "--after", position, "-n", "1"]).await;
+    assert!(line.contains("project.created"), "{line}");
+    refused(&dcm(&server, &["watch", "--after", "nonsense"]).run().await, 2, "--after");
+}
+
 #[tokio::test]
 async fn completions_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {

@@ -17,6 +17,7 @@ mod status;
 mod transcripts;
 mod tree;
 mod upload;
+mod watch;
 mod wire;
 
 use std::fmt;
@@ -113,6 +114,8 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     /// Whether the server is well and what it holds
     Status,
+    /// Events as they happen
+    Watch(watch::Watch),
     /// What was asked for in a project, and how the work on it stands
     Tree(tree::Tree),
     /// What an agent should know now
@@ -231,6 +234,7 @@ async fn execute(cli: Cli, server: &Server) -> Outcome {
         Command::Import(import) => import.run(&client, as_json).await,
         Command::Reconcile(reconcile) => reconcile.run(&client, as_json).await,
         Command::Status => status::run(&client, as_json).await,
+        Command::Watch(watch) => watch.run(&client, as_json).await,
         Command::Tree(tree) => tree.run(&client, as_json).await,
         Command::Brief(brief) => brief.run(&client, as_json).await,
         Command::Send(send) => send.run(&client, as_json).await,
