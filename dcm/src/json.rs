@@ -75,6 +75,12 @@ impl JsonObject {
         }
     }
 
+    /// Takes any JSON value, also one that is no object; it must be one that every store can hold.
+    pub fn any(value: &Value) -> Result<Self, String> {
+        check(value, 0)?;
+        serde_json::value::to_raw_value(value).map(Self).map_err(|error| complaint(&error))
+    }
+
     /// The members of this object.
     #[must_use]
     pub fn to_map(&self) -> Map<String, Value> {

@@ -49,6 +49,7 @@
 //! | [`api`] | the operations: inputs, outputs, [the list of them](api::OPERATIONS), [how they travel](api::wire), [OpenAPI](api::openapi) |
 //! | [`model`] | what is remembered, as plain data |
 //! | [`feed`] | the event log, followed: [`Dcm::feed`] |
+//! | [`delivery`] | listeners with a place that is kept: [`Dcm::subscriber`], [`Dcm::publish`] |
 //! | [`storage`] | what a store has to do; implement [`ReadStore`](storage::ReadStore), [`CommitStore`](storage::CommitStore) and
 //! [`LogStore`](storage::LogStore) to bring one |
 //! | [`conformance`] | the suite that a store or a server is held to |
@@ -61,6 +62,7 @@
 //! | feature | brings | on by default |
 //! |---|---|---|
 //! | (none) | [`api`], [`model`], [`transcript`], [`observe`]: all that a client needs, and no I/O | |
+//! | `routing` | [`routing`]: the scorer alone, without I/O | with `engine` |
 //! | `engine` | [`Dcm`] and [`storage`], for a store of your own | with `sqlite` |
 //! | `sqlite` | the embedded store; SQLite is compiled in | yes |
 //! | `postgres` | the store on PostgreSQL 14 or later | no |
@@ -86,7 +88,7 @@ pub mod observe;
 mod position;
 #[cfg(feature = "engine")]
 mod redact;
-#[cfg(feature = "engine")]
+#[cfg(feature = "routing")]
 pub mod routing;
 #[cfg(feature = "engine")]
 pub mod storage;
@@ -94,7 +96,7 @@ mod time;
 pub mod transcript;
 
 #[cfg(feature = "engine")]
-pub use engine::{Dcm, EngineConfig, TokenClaims};
+pub use engine::{Dcm, EngineConfig, NotIdentified, Publication, Published, TokenClaims};
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use id::{
     ActionId, AgentContextId, BlockingId, BriefId, CompactionId, EventId, IdSource, MessageId, ProjectId,

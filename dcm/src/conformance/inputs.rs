@@ -179,7 +179,14 @@ pub(super) fn blocking(blocked_by: &str, blocked_agent: &str) -> Block {
 }
 
 pub(super) fn suggest(keywords: &str) -> RoutingSuggest {
-    RoutingSuggest { keywords: keywords.to_owned(), limit: None, min_score: None, tool_type: None }
+    RoutingSuggest {
+        keywords: Some(keywords.to_owned()),
+        prompt: None,
+        limit: None,
+        min_score: None,
+        tool_type: None,
+        exclude_types: None,
+    }
 }
 
 pub(super) fn feedback(tool_name: &str, keywords: &[&str], chosen: Option<bool>) -> RoutingFeedback {

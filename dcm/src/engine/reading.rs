@@ -38,7 +38,7 @@ use crate::api::tasks::{TaskDetail, TaskGet, TaskList, TaskPage, TaskWithSubtask
 use crate::context::{self, BriefOptions};
 use crate::error::{Error, Result};
 use crate::model::Blocking;
-use crate::routing::{parse_keywords, rounded, suggest};
+use crate::routing::{Question, Scorer, rounded};
 use crate::storage::{
     ActionFilter, ActiveFilter, ContextQuery, ContextRows, InboxQuery, Page, RequestFilter, SubtaskFilter,
 };
@@ -393,15 +393,47 @@ impl Run<BlockingGet> for Dcm {
 
 impl Run<RoutingSuggest> for Dcm {
     async fn run(&self, operation: RoutingSuggest) -> Result<Suggestions> {
-        let keywords = parse_keywords(&operation.keywords);
-        if keywords.is_empty() {
-            return Err(Error::invalid("No valid keywords provided"));
-        }
-        let limit = operation.limit.unwrap_or(10).min(50) as usize;
-        let min_score = operation.min_score.unwrap_or(0.5);
-        let scores = self.store().scores(keywords.clone(), min_score, operation.tool_type).await?;
-        Ok(suggest(keywords, scores, limit))
+        let question = question(operation)?;
+        let kind = question.tool_type.clone();
+        let scores =
+            self.store().scores(question.keywords.clone(), question.min_score.unwrap_or(0.0), kind).await?;
+        let mut scorer = Scorer::default();
+        scores.iter().for_each(|score| scorer.adopt(score));
+        Ok(scorer.suggest(&question))
     }
+}
+
+/// What the scorer is asked; either words or a prompt.
+fn question(operation: RoutingSuggest) -> Result<Question> {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let asked = match (given(operation.keywords), given(operation.prompt)) {
+        (None, None) => return Err(Error::invalid("Missing required query parameter: keywords")),
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid_field(
+                "keywords and prompt exclude each other",
+                "prompt",
+                "must not be given together with keywords",
+            ));
+        }
+        (Some(keywords), None) => Question::keywords(&keywords),
+        (None, Some(prompt)) => Question::prompt(&prompt),
+    };
+    if asked.keywords.is_empty() && asked.min_score.is_some() {
+        return Err(Error::invalid("No valid keywords provided"));
+    }
+    Ok(Question {
+        limit: operation.limit.unwrap_or(10).min(50) as usize,
+        min_score: operation.min_score.or(asked.min_score),
+        tool_type: operation.tool_type,
+        exclude_types: operation
+            .exclude_types
+            .iter()
+            .flat_map(|kinds| kinds.split(','))
+            .map(|kind| kind.trim().to_owned())
+            .filter(|kind| !kind.is_empty())
+            .collect(),
+        ..asked
+    })
 }
 
 impl Run<RoutingStats> for Dcm {

@@ -20,7 +20,7 @@ use crate::model::{
 };
 use crate::storage::{
     ActionFilter, ActiveFilter, BoxFuture, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Page, ReadStore, RequestFilter, RoutingRows, SubtaskFilter,
+    Metrics, Page, ReadStore, RequestFilter, RoutingRows, SubtaskFilter,
 };
 use crate::time::Timestamp;
 
@@ -260,7 +260,35 @@ impl FromRow for MailRow {
     }
 }
 
+impl FromRow for Metrics {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 calls in five minutes")]
+        Ok(Self {
+            active_sessions: row.int(0)?,
+            active_agents: row.int(1)?,
+            pending_tasks: row.int(2)?,
+            running_tasks: row.int(3)?,
+            completed_tasks_last_hour: row.int(4)?,
+            messages_last_hour: row.int(5)?,
+            actions_per_minute: row.int(6)? as f64 / 5.0,
+            avg_task_duration_ms: row.float(7)?,
+        })
+    }
+}
+
 impl<D: Driver> ReadStore for SqlStore<D> {
+    fn metrics(&self, now: Timestamp) -> BoxFuture<'_, Result<Metrics>> {
+        const MINUTE: i64 = 60_000;
+        let numbers = Statement::new("metrics")
+            .with("seen", now.plus_millis(-15 * MINUTE))
+            .with("hour", now.plus_millis(-60 * MINUTE))
+            .with("minutes", now.plus_millis(-5 * MINUTE));
+        Box::pin(async move {
+            let numbers = self.one(numbers).await?;
+            numbers.ok_or_else(|| Error::internal("the numbers have no row"))
+        })
+    }
+
     fn ping(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.driver.ping())
     }
