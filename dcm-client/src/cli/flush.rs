@@ -24,7 +24,7 @@ pub(super) fn before_a_command(server: &Server) {
     }
     let Some(wire) = Wire::to(server) else { return };
     let deadline = Instant::now() + LONGEST;
-    let drained = drain(&spool, &wire, deadline, LONGEST_CALL, |_, _| {});
+    let drained = drain(&spool, &wire, deadline, LONGEST_CALL, None, |_, _| {});
     if drained.is_ok_and(|drained| drained == Drained::Empty) {
         spool.resume();
         upload::catch_up(&wire, spool.folder(), None, deadline);

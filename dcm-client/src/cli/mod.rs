@@ -1,17 +1,23 @@
 //! The `dcm` command: what people and hooks run.
 
+mod agents;
 mod discover;
+mod doctor;
 mod flush;
 mod hook;
 mod hooks;
 mod import;
+mod paint;
 mod place;
+mod reconcile;
 mod replay;
 mod report;
 mod spool;
 mod status;
 mod transcripts;
+mod tree;
 mod upload;
+mod watch;
 mod wire;
 
 use std::fmt;
@@ -20,17 +26,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use self::paint::print;
 use self::place::Server;
 use crate::Client;
 
 /// What the exit codes mean, for `--help`.
 const EXIT_CODES: &str = "Exit codes:
   0  everything went well
-  1  something failed: a file that could not be imported, a refused key, an unhealthy server
+  1  something failed: a file that could not be imported, a refused key, an unhealthy server,
+     no hooks installed (`hooks status`), a problem found (`doctor`)
   2  the command line is wrong
-  3  the server cannot be reached";
+  3  the server cannot be reached
+`dcm hook` always exits with 0.";
 
 /// A default value of the argument itself would hide the older variable.
 const URL_HELP: &str =
@@ -39,7 +48,7 @@ const URL_HELP: &str =
 const TRACK_USAGE_HELP: &str = "`track-usage` reads the variables CLAUDE_TOOL_NAME, CLAUDE_TOOL_INPUT, \
 CLAUDE_TOOL_OUTPUT, CLAUDE_EXIT_CODE, CLAUDE_SESSION_ID and CLAUDE_PROJECT_PATH where standard input holds no event";
 
-/// Talk to a DCM server: import what agents did, see how it stands.
+/// Talk to a DCM server: connect agents, see what they do, hand them what they need.
 #[derive(Debug, Parser)]
 #[command(name = "dcm", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
@@ -101,8 +110,35 @@ enum Command {
     Hooks(hooks::Hooks),
     /// Import transcripts of Claude Code sessions; doing it again adds nothing
     Import(import::Import),
+    /// Hold one session's transcript against what the server has of it, and mend what hooks missed
+    Reconcile(reconcile::Reconcile),
     /// Whether the server is well and what it holds
     Status,
+    /// Events as they happen
+    Watch(watch::Watch),
+    /// What was asked for in a project, and how the work on it stands
+    Tree(tree::Tree),
+    /// What an agent should know now
+    Brief(agents::Brief),
+    /// Send a message to an agent
+    Send(agents::Send),
+    /// Read an agent's messages; they count as read then
+    Inbox(agents::Inbox),
+    /// Record that an agent has to wait for another
+    Block(agents::BlockArguments),
+    /// Record that it need not wait any more
+    Unblock(agents::UnblockArguments),
+    /// Which tools served such words before
+    Suggest(tree::Suggest),
+    /// A token for a WebSocket connection
+    Token(agents::Token),
+    /// Prove that what agents do arrives, or say what stands in the way
+    Doctor(doctor::Doctor),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Arguments of `dcm hook`, as the help text shows them; the quick path reads them itself.
@@ -159,10 +195,17 @@ pub fn run() -> ExitCode {
     if let Command::Hooks(hooks) = &cli.command {
         return hooks.run(&server, cli.connection.json).into();
     }
-    flush::before_a_command(&server);
+    if let Command::Completions { shell } = &cli.command {
+        clap_complete::generate(*shell, &mut Cli::command(), "dcm", &mut std::io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    // The doctor looks at what waits, before it is gone.
+    if !matches!(cli.command, Command::Doctor(_)) {
+        flush::before_a_command(&server);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(execute(cli)).into(),
+        Ok(runtime) => runtime.block_on(execute(cli, &server)).into(),
         Err(error) => {
             complain(&format!("cannot start: {error}"));
             Outcome::Failed.into()
@@ -170,9 +213,13 @@ pub fn run() -> ExitCode {
     }
 }
 
-async fn execute(cli: Cli) -> Outcome {
+async fn execute(cli: Cli, server: &Server) -> Outcome {
     // A batch of an import is one commit of up to a few megabytes; everything else is small.
-    let timeout = Duration::from_secs(if matches!(cli.command, Command::Import(_)) { 120 } else { 15 });
+    let timeout = Duration::from_secs(if matches!(cli.command, Command::Import(_) | Command::Reconcile(_)) {
+        120
+    } else {
+        15
+    });
     let client = match cli.connection.client(timeout) {
         Ok(client) => client,
         Err(error) => {
@@ -180,11 +227,23 @@ async fn execute(cli: Cli) -> Outcome {
             return Outcome::Usage;
         }
     };
+    let as_json = cli.connection.json;
     match cli.command {
         // They have ended before a client was needed.
-        Command::Hook(_) | Command::Hooks(_) => Outcome::Well,
-        Command::Import(import) => import.run(&client, cli.connection.json).await,
-        Command::Status => status::run(&client, cli.connection.json).await,
+        Command::Hook(_) | Command::Hooks(_) | Command::Completions { .. } => Outcome::Well,
+        Command::Import(import) => import.run(&client, as_json).await,
+        Command::Reconcile(reconcile) => reconcile.run(&client, as_json).await,
+        Command::Status => status::run(&client, as_json).await,
+        Command::Watch(watch) => watch.run(&client, as_json).await,
+        Command::Tree(tree) => tree.run(&client, as_json).await,
+        Command::Brief(brief) => brief.run(&client, as_json).await,
+        Command::Send(send) => send.run(&client, as_json).await,
+        Command::Inbox(inbox) => inbox.run(&client, as_json).await,
+        Command::Block(block) => block.run(&client, as_json).await,
+        Command::Unblock(unblock) => unblock.run(&client, as_json).await,
+        Command::Suggest(suggest) => suggest.run(&client, as_json).await,
+        Command::Token(token) => token.run(&client, as_json).await,
+        Command::Doctor(doctor) => doctor.run(&client, server, as_json).await,
     }
 }
 
@@ -221,19 +280,12 @@ fn complain_of(client: &Client, error: &dcm::Error) -> Outcome {
     Outcome::Failed
 }
 
-/// Prints a result.
-fn print(text: &str) {
-    // A reader that went away (`dcm … | head`) has seen enough.
-    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
         let cli =
             Cli::try_parse_from(["dcm", "import", "a.jsonl", "b", "--json", "--url", "http://h:1"]).unwrap();

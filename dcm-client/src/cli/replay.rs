@@ -41,12 +41,14 @@ pub(super) enum Drained {
     Not,
 }
 
-/// Delivers what waits, in order, until `deadline`; `on_answer` sees every answer to a call that was taken.
+/// Delivers what waits, in order, until `deadline`; `on_answer` sees every answer to a call that was taken. The entry
+/// with the key `live` happens now: somebody waits for its answer.
 pub(super) fn drain(
     spool: &Spool,
     wire: &Wire,
     deadline: Instant,
     longest: Duration,
+    live: Option<&str>,
     mut on_answer: impl FnMut(&Entry, Answer),
 ) -> io::Result<Drained> {
     let Some(mut replay) = spool.replay(deadline)? else {
@@ -60,7 +62,9 @@ pub(super) fn drain(
             continue;
         };
         let until = deadline.min(Instant::now() + longest);
-        match wire.post(&with_time(&entry), &entry.key, entry.body.get(), until) {
+        let is_live = live == Some(&*entry.key);
+        let target = if is_live { entry.target.clone() } else { with_time(&entry) };
+        match wire.post(&target, &entry.key, entry.body.get(), until) {
             Err(away) => {
                 if away == Away::Slow {
                     spool.pause();
@@ -86,7 +90,8 @@ pub(super) fn drain(
     }
 }
 
-/// Events are told with the time they happened at; other calls have no room for it.
+/// Events are told with the time they happened at, which also says that nobody waits for the answer; other calls have
+/// no room for it.
 fn with_time(entry: &Entry) -> String {
     if !entry.target.starts_with("/hooks/") {
         return entry.target.clone();

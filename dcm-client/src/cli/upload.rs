@@ -123,7 +123,8 @@ fn upload(wire: &Wire, folder: &Path, todo: &Todo, deadline: Instant) -> io::Res
         let batch = Ingest {
             session_id: session_id.clone(),
             project_path: parsed.project_path.clone(),
-            source: Some("hook".to_owned()),
+            // Not "hook": what the transcript says corrects what hooks said.
+            source: Some("reconcile".to_owned()),
             observations,
         };
         let of_batch = fingerprints.by_ref().take(count);

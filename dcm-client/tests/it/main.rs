@@ -7,6 +7,8 @@ mod client;
 mod dcm;
 #[cfg(feature = "cli")]
 mod hook;
+#[cfg(all(feature = "cli", unix))]
+mod hooks;
 #[cfg(feature = "cli")]
 mod import;
 #[cfg(feature = "listen")]

@@ -230,17 +230,12 @@ impl Hook<'_> {
     /// Delivers all that waits; `false` when something waits still.
     fn catch_up(&self, entry: &Entry, network: Instant) -> bool {
         let Some(wire) = Wire::to(&self.server) else { return false };
-        let drained = drain(
-            &self.spool,
-            &wire,
-            network,
-            network.saturating_duration_since(Instant::now()),
-            |told, answer| {
-                if told.key == entry.key {
-                    self.answer(&answer.body);
-                }
-            },
-        );
+        let longest = network.saturating_duration_since(Instant::now());
+        let drained = drain(&self.spool, &wire, network, longest, Some(&entry.key), |told, answer| {
+            if told.key == entry.key {
+                self.answer(&answer.body);
+            }
+        });
         drained.is_ok_and(|drained| drained == Drained::Empty)
     }
 

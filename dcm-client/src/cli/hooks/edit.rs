@@ -95,10 +95,12 @@ fn take_out(settings: &CstObject, original: &Value) {
         }
         any |= of_event;
     }
-    if any && hooks.properties().is_empty() && original.get("hooks").is_none() {
-        if let Some(property) = settings.get("hooks") {
-            property.remove();
-        }
+    if any
+        && hooks.properties().is_empty()
+        && original.get("hooks").is_none()
+        && let Some(property) = settings.get("hooks")
+    {
+        property.remove();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The entries in a client's settings that are DCM's own: what they should be, and which they are.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use jsonc_parser::cst::CstInputValue as Input;
@@ -17,7 +18,7 @@ pub(crate) const KEY_VARIABLE: &str = "DCM_API_KEY";
 
 /// The events that are told, the matcher of each, and whether a command tells them even where http hooks are used:
 /// a command can look at the transcript, and the first of them takes no http hook at all.
-const EVENTS: [(&str, Option<&str>, bool); 14] = [
+pub(crate) const EVENTS: [(&str, Option<&str>, bool); 14] = [
     ("SessionStart", None, true),
     ("UserPromptSubmit", None, false),
     ("PreToolUse", Some("Agent|Task"), false),
@@ -109,8 +110,7 @@ impl Wanted {
 
     fn command(&self, event: &str) -> Input {
         // A word that a shell cannot be given (it holds a NUL) is no path of a program.
-        let quoted =
-            |word: &str| shlex::try_quote(word).map_or_else(|_| word.to_owned(), |word| word.into_owned());
+        let quoted = |word: &str| shlex::try_quote(word).map_or_else(|_| word.to_owned(), Cow::into_owned);
         let mut line = format!("{} hook", quoted(&self.program));
         if self.url != DEFAULT_URL {
             line = format!("{line} --url {}", quoted(&self.url));

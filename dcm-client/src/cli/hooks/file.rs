@@ -93,14 +93,12 @@ impl SettingsFile {
 
     /// Puts back what was there before DCM came.
     pub(super) fn restore(&self, original: Option<&str>, folder: &Path) -> io::Result<Option<PathBuf>> {
-        match original {
-            Some(text) => self.replace(text, false, folder),
-            None => {
-                let backup = self.back_up(folder)?;
-                fs::remove_file(&self.target)?;
-                Ok(backup)
-            }
+        if let Some(text) = original {
+            return self.replace(text, false, folder);
         }
+        let backup = self.back_up(folder)?;
+        fs::remove_file(&self.target)?;
+        Ok(backup)
     }
 
     fn back_up(&self, folder: &Path) -> io::Result<Option<PathBuf>> {

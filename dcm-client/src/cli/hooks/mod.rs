@@ -7,6 +7,7 @@ mod file;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -85,7 +86,7 @@ impl Hooks {
         let done = match self {
             Self::Install(install) => install.run(server, &folder, as_json),
             Self::Uninstall(place) => uninstall(place, &folder, as_json),
-            Self::Status(place) => status(place, as_json),
+            Self::Status(place) => Ok(status(place, as_json)),
         };
         done.unwrap_or_else(|(path, reason)| {
             complain(&format!("{}: {reason}\n  It was not changed.", path.display()));
@@ -137,7 +138,7 @@ impl Install {
         let wanted = Wanted { program, url: server.url.clone(), key, commands_only: self.command };
         let file = SettingsFile::open(&path).map_err(of(&path))?;
         let text = file.text.as_deref().unwrap_or("");
-        let fresh = !own_entries(text).map_err(unusable(&path))?.iter().any(|_| true);
+        let fresh = own_entries(text).map_err(unusable(&path))?.is_empty();
         let new = edit::with_entries(text, wanted.entries()).map_err(unusable(&path))?;
         if self.dry_run {
             print(new.as_deref().unwrap_or(text));
@@ -159,7 +160,8 @@ impl Install {
         } else if new.is_some() {
             let mut text = format!("DCM's hooks are in {}\n", path.display());
             if let Some(backup) = backup {
-                text.push_str(&format!("  as it was before: {}\n", backup.display()));
+                // Writing to a String cannot fail, here and below.
+                let _ = writeln!(text, "  as it was before: {}", backup.display());
             }
             text.push_str("Sessions that begin now are recorded. `dcm doctor` proves it.");
             print(&text);
@@ -256,7 +258,7 @@ fn look(place: &Place) -> Vec<Found> {
         .collect()
 }
 
-fn status(place: &Place, as_json: bool) -> Done {
+fn status(place: &Place, as_json: bool) -> Outcome {
     let mut rows = Vec::new();
     let mut lines = String::new();
     let mut anywhere = false;
@@ -283,14 +285,14 @@ fn status(place: &Place, as_json: bool) -> Done {
                 urls.iter().cloned().collect::<Vec<_>>().join(", ")
             ),
         };
-        lines.push_str(&format!("{:<8} {}\n           {says}\n", found.scope, found.path.display()));
+        let _ = writeln!(lines, "{:<8} {}\n         {says}", found.scope, found.path.display());
         rows.push(json!({
             "scope": found.scope, "path": found.path, "exists": found.settings.is_some(), "error": error,
             "events": events, "http": own.len() - commands, "commands": commands, "urls": urls,
         }));
     }
     print(&if as_json { json!({"installed": anywhere, "settings": rows}).to_string() } else { lines });
-    Ok(if anywhere { Outcome::Well } else { Outcome::Failed })
+    if anywhere { Outcome::Well } else { Outcome::Failed }
 }
 
 /// The path of this program that will still be right after an update: the one that a shell finds, if it leads here.
