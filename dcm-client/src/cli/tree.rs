@@ -117,9 +117,12 @@ pub(super) struct Suggest {
 
 impl Suggest {
     pub(super) async fn run(self, client: &Client, as_json: bool) -> Outcome {
-        let keywords = self.words.join(" ");
-        let suggest =
-            RoutingSuggest { keywords, limit: self.limit, min_score: None, tool_type: self.tool_type };
+        let suggest = RoutingSuggest {
+            prompt: Some(self.words.join(" ")),
+            limit: self.limit,
+            tool_type: self.tool_type,
+            ..RoutingSuggest::default()
+        };
         let answer = client.routing_suggest(suggest).await;
         answered(client, as_json, answer, suggestions_text)
     }
