@@ -35,6 +35,8 @@ pub(crate) enum Target {
     Raw(fn(&Shell) -> Reply),
     /// A page without data, which links of other sites may lead to.
     Page(fn(&Shell) -> Reply),
+    /// A WebSocket connection; what answers a request that asks for none.
+    Socket(fn(&Shell) -> Reply),
 }
 
 /// One method and path.

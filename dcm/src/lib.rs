@@ -49,6 +49,7 @@
 //! | [`api`] | the operations: inputs, outputs, [the list of them](api::OPERATIONS), [how they travel](api::wire), [OpenAPI](api::openapi) |
 //! | [`model`] | what is remembered, as plain data |
 //! | [`feed`] | the event log, followed: [`Dcm::feed`] |
+//! | [`delivery`] | listeners with a place that is kept: [`Dcm::subscriber`], [`Dcm::publish`] |
 //! | [`storage`] | what a store has to do; implement [`ReadStore`](storage::ReadStore), [`CommitStore`](storage::CommitStore) and
 //! [`LogStore`](storage::LogStore) to bring one |
 //! | [`conformance`] | the suite that a store or a server is held to |
@@ -94,7 +95,7 @@ mod time;
 pub mod transcript;
 
 #[cfg(feature = "engine")]
-pub use engine::{Dcm, EngineConfig, TokenClaims};
+pub use engine::{Dcm, EngineConfig, NotIdentified, Publication, Published, TokenClaims};
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use id::{
     ActionId, AgentContextId, BlockingId, BriefId, CompactionId, EventId, IdSource, MessageId, ProjectId,

@@ -10,8 +10,9 @@ select pg_notify('dcm_log', :node)
 -- What was read from a store that was restored from a backup is of another log from the next position on.
 -- name: raise_epoch
 update event_log_head set epoch = epoch + 1,
-    epochs = epochs || jsonb_build_array(jsonb_build_array(epoch + 1, seq + 1))
-returning seq, epoch
+    epochs = epochs || jsonb_build_array(jsonb_build_array(epoch + 1, seq + 1)),
+    timeline = substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+where epoch = :epoch
 
 -- name: remove_agent_channels
 delete from agent_channels a using unnest(:agent_id::text[], :channel::text[]) as x (agent_id, channel)
@@ -47,3 +48,21 @@ from (
     order by l.agent_id, l.channel for update of l
 ) as x
 where a.agent_id = x.agent_id and a.channel = x.channel
+
+-- name: metrics
+select
+    (select count(*) from sessions where ended_at is null and last_seen_at >= :seen),
+    (select count(distinct s.agent_id) from subtasks s
+        join task_lists t on t.id = s.task_list_id join requests r on r.id = t.request_id
+        join sessions x on x.id = r.session_id
+        where s.status = 'running' and x.ended_at is null and x.last_seen_at >= :seen),
+    t.pending, t.running, t.completed,
+    (select count(*) from agent_messages where created_at >= :hour),
+    (select count(*) from actions where created_at >= :minutes),
+    t.duration
+from (
+    select count(*) filter (where status = 'pending') as pending, count(*) filter (where status = 'running') as running,
+        count(*) filter (where status = 'completed' and completed_at >= :hour) as completed,
+        (extract(epoch from avg(completed_at - created_at) filter (where status = 'completed')) * 1000)::float8 as duration
+    from task_lists
+) as t

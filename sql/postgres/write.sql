@@ -260,3 +260,14 @@ from event_log_head head, unnest(
     :place::bigint[], :id::uuid[], :name::text[], :created_at::timestamptz[], :channels::text[], :data::json[],
     :summary::json[]
 ) as x (place, id, name, created_at, channels, data, summary)
+
+-- name: delete_old_actions
+delete from actions where id in (select id from actions where recorded_at < :before limit :limit) returning id
+
+-- name: delete_surplus_actions
+delete from actions where id in (
+    select id from actions order by recorded_at limit (
+        select case when count(*) <= :most then 0 when count(*) - :most > :limit then :limit else count(*) - :most end
+        from actions
+    )
+) returning id

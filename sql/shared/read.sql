@@ -161,20 +161,16 @@ select count(*) from agent_messages where (expires_at is null or expires_at > :n
     and topic = :topic --? topic
 
 -- name: inbox
-select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at, is_read, (
-    select count(*) from agent_messages m where (m.expires_at is null or m.expires_at > :now) and (false
-        or m.to_agent_id = :agent_id --? agent_id
-        or (m.to_agent_id is null and :broadcasts = :broadcasts) --? broadcasts
-    ) and not exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader)
-) from (
+select * from (
     select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at,
-        exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader) as is_read
-    from agent_messages m where (m.expires_at is null or m.expires_at > :now)
+        r.message_id is not null as is_read
+    from agent_messages m left join message_reads r on r.message_id = m.id and r.agent_id = :reader
+    where (m.expires_at is null or m.expires_at > :now)
         and m.to_agent_id = :agent_id --? agent_id
         and m.created_at > :since --? since
         and m.topic = :topic --? topic
     union all --? agent_id broadcasts
-    select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at, exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader) as is_read from agent_messages m where (m.expires_at is null or m.expires_at > :now) and m.to_agent_id is null and :broadcasts = :broadcasts --? agent_id broadcasts
+    select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at, r.message_id is not null as is_read from agent_messages m left join message_reads r on r.message_id = m.id and r.agent_id = :reader where (m.expires_at is null or m.expires_at > :now) and m.to_agent_id is null and :broadcasts = :broadcasts --? agent_id broadcasts
         and m.created_at > :since --? agent_id broadcasts since
         and m.topic = :topic --? agent_id broadcasts topic
 ) as mail
@@ -254,9 +250,6 @@ from requests r join task_lists t on t.request_id = r.id join subtasks s on s.ta
 join actions a on a.subtask_id = s.id
 where r.session_id = :session_id and (s.agent_id = :agent or s.agent_type = :agent)
 order by a.created_at desc, a.id desc limit :limit
-
--- name: event_exists
-select 1 from events where created_at = :at and id = :id
 
 -- name: newest_compaction
 select id, session_id, external_key, compaction_trigger, summary, metadata, created_at from compactions

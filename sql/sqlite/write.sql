@@ -144,3 +144,17 @@ update event_log_head set seq = seq + :count returning seq, epoch
 -- name: insert_events
 insert into events (seq, id, name, created_at, channels, data, summary)
 values ((select seq from event_log_head) + :place, :id, :name, :created_at, :channels, :data, :summary)
+
+-- Rows lie in the order in which they were recorded, so the oldest are found without an index.
+-- name: delete_old_actions
+delete from actions where rowid in (
+    select rowid from (select rowid, recorded_at from actions order by rowid limit :limit) where recorded_at < :before
+) returning id
+
+-- name: delete_surplus_actions
+delete from actions where rowid in (
+    select rowid from actions order by rowid limit (
+        select case when count(*) <= :most then 0 when count(*) - :most > :limit then :limit else count(*) - :most end
+        from actions
+    )
+) returning id

@@ -104,7 +104,11 @@ pub fn to_body<T: serde::Serialize + 'static>(output: &T) -> Result<Vec<u8>> {
     if std::any::TypeId::of::<T>() == std::any::TypeId::of::<NoContent>() {
         return Ok(Vec::new());
     }
-    serde_json::to_vec(output).map_err(|error| Error::internal("answer to JSON").with_source(error))
+    // Long answers would be copied a dozen times while a small buffer grows.
+    let mut body = Vec::with_capacity(4096);
+    serde_json::to_writer(&mut body, output)
+        .map_err(|error| Error::internal("answer to JSON").with_source(error))?;
+    Ok(body)
 }
 
 /// A field as it stands in a path or query.

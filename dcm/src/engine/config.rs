@@ -14,6 +14,8 @@ pub struct EngineConfig {
     pub notify: bool,
     /// Whether an agent is believed who it is without a token: on this machine, in development.
     pub tokenless: bool,
+    /// How often the numbers of the channel `metrics` are computed while somebody listens.
+    pub metrics_interval_ms: u64,
     /// Secrets of WebSocket tokens: the first signs, all are accepted. Empty: one is generated and kept with the data.
     pub token_secrets: Vec<String>,
     /// The user's home directory, where `.claude` lies.
@@ -46,6 +48,7 @@ impl Default for EngineConfig {
             max_connections: 10,
             notify: true,
             tokenless: true,
+            metrics_interval_ms: 5000,
             token_secrets: Vec::new(),
             home_dir: std::env::home_dir(),
             cleanup_interval_ms: 60_000,

@@ -1,6 +1,7 @@
 //! The engine: the plain async Rust API of DCM, over any store.
 
 mod config;
+mod delivering;
 mod events;
 mod health;
 mod maintenance;
@@ -8,7 +9,7 @@ mod reading;
 pub(crate) mod rules;
 mod tokens;
 mod tools;
-mod writer;
+pub(crate) mod writer;
 mod writing;
 
 use std::path::Path;
@@ -18,9 +19,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
+pub use delivering::{NotIdentified, Publication};
+pub use rules::Published;
 pub use tokens::TokenClaims;
 
 use crate::api::{Execute, Operation};
+use crate::delivery::Hub;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::id::IdSource;
@@ -47,6 +51,7 @@ struct Shared {
     store: Arc<dyn Storage>,
     writer: Mutex<Option<Writer>>,
     feed: Feed,
+    hub: Arc<Hub>,
     clock: Arc<dyn Clock>,
     ids: IdSource,
     config: EngineConfig,
@@ -144,9 +149,17 @@ impl Dcm {
         let (feed, handed) = Feed::open(Arc::clone(&store)).await?;
         let (writer, writer_tasks) = Writer::start(&store, &clock, &ids, &feed);
         let (stop, stopped) = watch::channel(false);
+        let (hub, orders) = Hub::open(&feed, &clock, &ids, &config);
         let maintenance = Arc::new(Maintenance::new(ids.next()));
         let mut tasks = JoinSet::new();
         tasks.spawn(feed.clone().run(handed, stopped.clone()));
+        tasks.spawn(Arc::clone(&hub).run(
+            orders,
+            Arc::clone(&store),
+            writer.clone(),
+            Arc::clone(&clock),
+            stopped.clone(),
+        ));
         tasks.spawn(Arc::clone(&maintenance).run(
             Arc::clone(&store),
             writer.clone(),
@@ -160,6 +173,7 @@ impl Dcm {
             store,
             writer: Mutex::new(Some(writer)),
             feed,
+            hub,
             clock,
             ids,
             config,
@@ -198,7 +212,8 @@ impl Dcm {
     ///
     /// When the store does not answer.
     pub async fn raise_epoch(&self) -> Result<()> {
-        self.store().raise_epoch().await?;
+        let epoch = self.store().log_head().await?.epoch;
+        self.store().raise_epoch(epoch).await?;
         self.shared.feed.nudge();
         Ok(())
     }

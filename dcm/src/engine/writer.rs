@@ -69,7 +69,7 @@ impl Writer {
         }
         let mut footprint = Footprint::default();
         command.footprint(&mut footprint);
-        let place = footprint.sessions.first().map_or_else(
+        let place = footprint.sessions.first().or(footprint.sequence.as_ref()).map_or_else(
             || self.next.fetch_add(1, Ordering::Relaxed),
             |session| {
                 let mut hasher = DefaultHasher::new();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::{MarkCompacted, SendMessage};
+use super::rules::{MarkCompacted, RecordAction, SendMessage};
 use super::{Dcm, Run};
 use crate::api::NoContent;
 use crate::api::actions::{
@@ -49,7 +49,6 @@ run_as_command! {
     SubtaskCreate => SubtaskSaved,
     SubtaskUpdate => SubtaskSaved,
     SubtaskDelete => NoContent,
-    ActionRecord => ActionRecorded,
     ActionDelete => NoContent,
     ActionDeleteBySession => ActionsDeleted,
     RoutingFeedback => FeedbackTaken,
@@ -63,6 +62,12 @@ run_as_command! {
     BlockingDelete => Unblocked,
     Unblock => Unblocked,
     Ingest => Ingested,
+}
+
+impl Run<ActionRecord> for Dcm {
+    async fn run(&self, operation: ActionRecord) -> Result<ActionRecorded> {
+        self.commit(RecordAction::from(operation)).await
+    }
 }
 
 impl Run<MessageSend> for Dcm {

@@ -105,7 +105,7 @@ async fn look(feed: &Inner) -> Result<()> {
             tracing::warn!(reason = reason.as_str(), %at, %continues, "the event log does not go on where it was read");
             if at.epoch == head.epoch && reason == crate::storage::GapReason::Epoch {
                 // A backup was restored below a running process, and nobody said so: from here on it is another log.
-                feed.store.raise_epoch().await?;
+                feed.store.raise_epoch(head.epoch).await?;
                 continue;
             }
             begin_anew(feed, continues);

@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use entry::{ChannelMask, Entry, GLOBAL};
-pub(crate) use follower::Cursor;
+pub(crate) use follower::{Cursor, Found};
 pub use follower::{Follower, Gap, Step};
 
 use crate::error::{Error, Result};
@@ -207,11 +207,6 @@ impl Feed {
             head: page.head.position(),
             gap: missed.map(|(reason, continues)| Gap { reason, missed: after, continues }),
         })
-    }
-
-    /// The newest event at a place, if it is still in memory.
-    pub(crate) fn recent(&self, position: Position) -> Option<Arc<Entry>> {
-        self.inner.window.read().unwrap_or_else(PoisonError::into_inner).get(position)
     }
 
     fn take(&self, position: Position, limit: usize, out: &mut VecDeque<Arc<Entry>>) -> Taken {

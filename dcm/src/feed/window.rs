@@ -72,11 +72,4 @@ impl Window {
         out.extend(self.entries.iter().skip(from).take(limit).cloned());
         Taken::Some
     }
-
-    /// The event at a place, if it is in memory.
-    pub(super) fn get(&self, position: Position) -> Option<Arc<Entry>> {
-        let back = usize::try_from(self.head.seq.checked_sub(position.seq)?).ok()?;
-        let place = self.entries.len().checked_sub(back + 1)?;
-        (position.epoch == self.head.epoch).then(|| self.entries.get(place).cloned()).flatten()
-    }
 }

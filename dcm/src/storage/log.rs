@@ -160,8 +160,8 @@ pub trait LogStore: Send + Sync {
         1000
     }
 
-    /// Begins a new epoch: what was read so far may not be in this log.
-    fn raise_epoch(&self) -> BoxFuture<'_, Result<()>>;
+    /// Begins a new epoch, if `epoch` is the present one: what was read so far may not be in this log.
+    fn raise_epoch(&self, epoch: i64) -> BoxFuture<'_, Result<()>>;
 
     /// The channels that `agent` listens to, and how far it has got.
     fn agent_channels(&self, agent: String) -> BoxFuture<'_, Result<Vec<ChannelRow>>>;

@@ -20,7 +20,7 @@ pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitte
 pub use log::{CommitListener, CommittedEvents, GapReason, LogHead, LogPage, LogStore, LoggedEvent};
 pub use reads::{
     ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Page, ReadStore, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
+    Metrics, Page, ReadStore, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
 };
 pub use state::{Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally};
 pub(crate) use state::{agent_channels, reopens, session_channel};

@@ -181,6 +181,27 @@ pub struct AgeLimits {
     pub batch: u32,
 }
 
+/// The numbers of the channel `metrics`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Metrics {
+    /// Open sessions in which something happened within the last 15 minutes.
+    pub active_sessions: i64,
+    /// Agents with running work in such sessions.
+    pub active_agents: i64,
+    /// Tasks that have not begun.
+    pub pending_tasks: i64,
+    /// Tasks that are under way.
+    pub running_tasks: i64,
+    /// Tasks that were completed within the last hour.
+    pub completed_tasks_last_hour: i64,
+    /// Messages of the last hour.
+    pub messages_last_hour: i64,
+    /// Actions of the last five minutes, per minute.
+    pub actions_per_minute: f64,
+    /// How long completed tasks took on average.
+    pub avg_task_duration_ms: f64,
+}
+
 /// How many rows went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetentionReport {
@@ -200,6 +221,8 @@ pub trait ReadStore: Send + Sync {
     fn ping(&self) -> BoxFuture<'_, Result<()>>;
     /// How many projects, requests, actions and messages there are.
     fn counts(&self) -> BoxFuture<'_, Result<[i64; 4]>>;
+    /// The numbers of the channel `metrics` at `now`.
+    fn metrics(&self, now: Timestamp) -> BoxFuture<'_, Result<Metrics>>;
     /// Messages by state at `now`.
     fn message_counts(&self, now: Timestamp) -> BoxFuture<'_, Result<MessageCounts>>;
 

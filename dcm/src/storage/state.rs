@@ -71,6 +71,8 @@ pub struct Footprint {
     pub compaction_keys: BTreeSet<(String, String)>,
     /// Idempotency keys.
     pub idempotency_keys: BTreeSet<String>,
+    /// Commands of the same sequence are committed in the order in which they were given; no lock, nothing to load.
+    pub sequence: Option<String>,
 }
 
 /// How the children of a task or request stand.
@@ -588,15 +590,20 @@ impl State {
                 unique.push(channel);
             }
         }
+        self.emit_raw(name, unique, JsonObject::from_value(data), JsonObject::from_value(summary));
+    }
+
+    /// The same for what is handed on as it came; answers the id of the event.
+    pub fn emit_raw(
+        &mut self,
+        name: &'static str,
+        channels: Vec<String>,
+        data: JsonObject,
+        summary: JsonObject,
+    ) -> EventId {
         let id = self.ids.next();
-        self.events.push(NewEvent {
-            id,
-            name,
-            at: self.now,
-            channels: unique,
-            data: JsonObject::from_value(data),
-            summary: JsonObject::from_value(summary),
-        });
+        self.events.push(NewEvent { id, name, at: self.now, channels, data, summary });
+        id
     }
 
     /// Removes a project with everything below it.

@@ -15,13 +15,11 @@ use crate::redact::redact;
 use crate::routing::{extract_keywords, lesson};
 use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
 
-/// Inserts an action, lets the scorer learn from it, counts it in its session and announces it. Answers how many words
-/// the scorer learned from.
-pub(super) fn record_action(state: &mut State, action: Action) -> usize {
+/// Inserts an action, lets the scorer learn from it, counts it in its session and announces it.
+pub(super) fn record_action(state: &mut State, action: Action, keywords: &[String]) {
     let succeeded = action.succeeded();
-    let keywords = action.input.as_deref().map(extract_keywords).unwrap_or_default();
     let change = lesson(action.tool_type, succeeded);
-    for keyword in &keywords {
+    for keyword in keywords {
         state.learn(keyword, &action.tool_name, &change);
     }
     if let Some(session) = action.session_id.as_deref() {
@@ -42,7 +40,11 @@ pub(super) fn record_action(state: &mut State, action: Action) -> usize {
     let channels = channels.into_iter().chain(session_channel(action.session_id.as_deref()));
     state.emit("action.created", channels, data.clone(), data);
     state.insert_action(action);
-    keywords.len()
+}
+
+/// The words of an action's input as it is stored.
+pub(super) fn keywords_of(input: Option<&str>) -> Vec<String> {
+    input.map(extract_keywords).unwrap_or_default()
 }
 
 /// What is stored of a tool's input or output: without secrets, and not more than the limit.
@@ -50,27 +52,47 @@ pub(super) fn stored_text(text: Option<&str>) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(|text| cut_text(&redact(text), TEXT_LIMIT))
 }
 
-impl ActionRecord {
-    fn session(&self) -> Option<&str> {
-        self.session_id.as_deref().filter(|id| !id.is_empty())
-    }
+/// An action on its way into the store.
+///
+/// Cleaning its texts and finding their words needs no state, so that is done when it is made, by the caller, before it
+/// takes its turn.
+pub(crate) struct RecordAction {
+    /// With texts as they are stored.
+    operation: ActionRecord,
+    keywords: Vec<String>,
+}
 
-    fn path(&self) -> Option<&str> {
-        self.project_path.as_deref().filter(|path| !path.is_empty()).map(canonical_path)
+impl From<ActionRecord> for RecordAction {
+    fn from(operation: ActionRecord) -> Self {
+        let input = stored_text(operation.input.as_deref());
+        let output = stored_text(operation.output.as_deref());
+        let keywords = keywords_of(input.as_deref());
+        Self { operation: ActionRecord { input, output, ..operation }, keywords }
     }
 }
 
-impl Command for ActionRecord {
+impl RecordAction {
+    fn session(&self) -> Option<&str> {
+        self.operation.session_id.as_deref().filter(|id| !id.is_empty())
+    }
+
+    fn path(&self) -> Option<&str> {
+        self.operation.project_path.as_deref().filter(|path| !path.is_empty()).map(canonical_path)
+    }
+}
+
+impl Command for RecordAction {
     type Outcome = ActionRecorded;
 
     fn footprint(&self, footprint: &mut Footprint) {
-        footprint.subtasks.extend(self.subtask_id);
+        footprint.subtasks.extend(self.operation.subtask_id);
         footprint.sessions.extend(self.session().map(str::to_owned));
         footprint.found_paths.extend(self.path().map(str::to_owned));
     }
 
     fn decide(&self, state: &mut State) -> Result<ActionRecorded> {
-        if let Some(id) = self.subtask_id
+        let operation = &self.operation;
+        if let Some(id) = operation.subtask_id
             && state.subtasks.get(&id).is_none()
         {
             return Err(unknown_parent("Subtask", id));
@@ -86,16 +108,16 @@ impl Command for ActionRecord {
         }
         let action = Action {
             id: state.ids.next(),
-            subtask_id: self.subtask_id,
+            subtask_id: operation.subtask_id,
             session_id: self.session().map(str::to_owned),
             tool_use_id: None,
-            tool_name: self.tool_name.clone(),
-            tool_type: self.tool_type,
-            input: stored_text(self.input.as_deref()),
-            output: stored_text(self.output.as_deref()),
-            file_paths: self.file_paths.clone().unwrap_or_default(),
-            exit_code: self.exit_code.unwrap_or(0),
-            duration_ms: self.duration_ms,
+            tool_name: operation.tool_name.clone(),
+            tool_type: operation.tool_type,
+            input: operation.input.clone(),
+            output: operation.output.clone(),
+            file_paths: operation.file_paths.clone().unwrap_or_default(),
+            exit_code: operation.exit_code.unwrap_or(0),
+            duration_ms: operation.duration_ms,
             created_at: now,
             metadata: JsonObject::from_map(&metadata),
         };
@@ -106,10 +128,10 @@ impl Command for ActionRecord {
             exit_code: action.exit_code,
             duration_ms: action.duration_ms,
             created_at: action.created_at,
-            keywords_extracted: 0,
+            keywords_extracted: self.keywords.len(),
         };
-        let keywords_extracted = record_action(state, action);
-        Ok(ActionRecorded { success: true, action: RecordedAction { keywords_extracted, ..recorded } })
+        record_action(state, action, &self.keywords);
+        Ok(ActionRecorded { success: true, action: recorded })
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::actions::{record_action, stored_text};
+use super::actions::{keywords_of, record_action, stored_text};
 use super::compact::mark_requests;
 use super::projects::{canonical_path, ensure_project};
 use super::roll_up::{emit_request, set_subtask_status};
@@ -504,7 +504,8 @@ impl Observer<'_> {
             created_at: *at,
             metadata: JsonObject::default(),
         };
-        record_action(self.state, action);
+        let keywords = keywords_of(action.input.as_deref());
+        record_action(self.state, action, &keywords);
         self.created.actions += 1;
         Novelty::Created
     }

@@ -9,6 +9,7 @@ mod compact;
 mod ingest;
 mod maintenance;
 mod messages;
+mod presence;
 mod projects;
 mod requests;
 mod roll_up;
@@ -18,9 +19,12 @@ mod subscriptions;
 mod subtasks;
 mod tasks;
 
+pub(crate) use actions::RecordAction;
 pub(crate) use compact::MarkCompacted;
 pub(crate) use maintenance::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};
 pub(crate) use messages::{MarkRead, SendMessage};
+pub use presence::Published;
+pub(crate) use presence::{Announce, Publish};
 pub(crate) use projects::canonical_path;
 
 use crate::error::{Error, ErrorKind};

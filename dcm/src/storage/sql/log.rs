@@ -143,9 +143,9 @@ impl<D: Driver> LogStore for SqlStore<D> {
         self.driver.poll_ms()
     }
 
-    fn raise_epoch(&self) -> BoxFuture<'_, Result<()>> {
+    fn raise_epoch(&self, epoch: i64) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            let raise = vec![Statement::new("raise_epoch")];
+            let raise = vec![Statement::new("raise_epoch").with("epoch", epoch)];
             self.driver.transact(Vec::new(), move |_| Ok(((), raise))).await.map(drop).map_err(into_error)
         })
     }

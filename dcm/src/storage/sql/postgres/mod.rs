@@ -63,7 +63,8 @@ impl PostgresDriver {
         // Every connection was given this level when it was made. It is said again for each transaction, because
         // behind a transaction pooler the next transaction may run in a session that nobody has set up.
         let begin = format!(
-            "begin transaction isolation level read committed; set local synchronous_commit = {level}"
+            "begin transaction isolation level read committed; set local synchronous_commit = {level}; \
+             set local plan_cache_mode = force_generic_plan"
         );
         Ok(Self { pool, config, registry, options, begin })
     }
