@@ -198,9 +198,14 @@ mod tests {
             let embedded: Vec<_> =
                 migrations(dialect).iter().map(|migration| format!("{}.sql", migration.name)).collect();
             assert_eq!(embedded, files);
-            for (place, migration) in (1_i64..).zip(migrations(dialect)) {
-                assert_eq!(migration.version, place);
-                assert!(migration.name.starts_with(&format!("{place:04}_")), "{}", migration.name);
+            assert!(migrations(dialect).is_sorted_by(|one, next| one.version < next.version));
+            for migration in migrations(dialect) {
+                // A step that one dialect has nothing to do for has no number there.
+                assert!(
+                    migration.name.starts_with(&format!("{:04}_", migration.version)),
+                    "{}",
+                    migration.name
+                );
             }
         }
     }
