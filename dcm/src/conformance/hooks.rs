@@ -86,7 +86,7 @@ pub async fn a_transcript_agrees_with_hooks(api: &impl Api) {
     let mut astray = tool(&scene, "u1");
     astray.fields.insert("agent_id".to_owned(), json!(phantom));
     tell(api, astray.clone()).await;
-    let owned = |id: &str, agent: Option<&str>| {
+    let call_of = |id: &str, agent: Option<&str>| {
         let mut one = observed::tool(id, scene.at(3), agent);
         if let crate::api::ingest::Observation::ToolUsed { prompt_key, .. } = &mut one {
             *prompt_key = Some("p1".to_owned());
@@ -96,8 +96,8 @@ pub async fn a_transcript_agrees_with_hooks(api: &impl Api) {
     let transcript = vec![
         observed::prompt("p1", scene.at(1), "Fix it"),
         observed::agent_started(&agent, scene.at(2)),
-        owned("u1", Some(&agent)),
-        owned("u2", None),
+        call_of("u1", Some(&agent)),
+        call_of("u2", None),
     ];
     let report = scene.send(api, transcript.clone()).await;
     assert_eq!((report.created.actions, report.created.requests), (1, 0), "what hooks missed");
