@@ -4,6 +4,7 @@
 //! [`Batch::decide`] run the (pure) rules, writes the [`Changes`] in one transaction and answers the outcomes. So the
 //! rules exist once, whatever the store.
 
+mod brief;
 mod command;
 mod reads;
 #[cfg(feature = "sql")]
@@ -13,6 +14,10 @@ mod state;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use brief::{
+    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefStep, BriefSummary,
+    BriefWork, FailureChange, OpenFailure,
+};
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
 pub use reads::{
     ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,

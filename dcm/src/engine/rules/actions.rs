@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::failures::{named_file, note_outcome};
 use super::projects::{canonical_path, ensure_project};
 use super::sessions::{ensure_session, touch_session};
 use super::unknown_parent;
@@ -15,16 +16,17 @@ use crate::redact::redact;
 use crate::routing::{extract_keywords, lesson};
 use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
 
-/// Inserts an action, lets the scorer learn from it, counts it in its session and announces it. Answers how many words
+/// Inserts an action, lets the scorer learn from it, counts it in its session (when `counts`) and announces it. Answers how many words
 /// the scorer learned from.
-pub(super) fn record_action(state: &mut State, action: Action) -> usize {
+pub(super) fn record_action(state: &mut State, action: Action, counts: bool) -> usize {
     let succeeded = action.succeeded();
     let keywords = action.input.as_deref().map(extract_keywords).unwrap_or_default();
     let change = lesson(action.tool_type, succeeded);
     for keyword in &keywords {
         state.learn(keyword, &action.tool_name, &change);
     }
-    if let Some(session) = action.session_id.as_deref() {
+    note_outcome(state, &action);
+    if let Some(session) = action.session_id.as_deref().filter(|_| counts) {
         touch_session(state, session, action.created_at, Some(succeeded));
     }
     let data = json!({
@@ -84,16 +86,25 @@ impl Command for ActionRecord {
         if let Some(path) = self.path() {
             metadata.insert("project_path".to_owned(), path.into());
         }
+        // A client that names the subtask only means its session.
+        let of_subtask = self.subtask_id.and_then(|id| state.subtasks.get(&id));
+        let of_subtask = of_subtask.and_then(|subtask| state.session_of_task(subtask.task_list_id));
+        let of_subtask = of_subtask.map(str::to_owned);
+        // Plain hooks send what went in, and do not say which file that was.
+        let mut file_paths = self.file_paths.clone().unwrap_or_default();
+        if let (true, Some(input)) = (file_paths.is_empty(), self.input.as_deref()) {
+            file_paths.extend(named_file(&self.tool_name, input));
+        }
         let action = Action {
             id: state.ids.next(),
             subtask_id: self.subtask_id,
-            session_id: self.session().map(str::to_owned),
+            session_id: self.session().or(of_subtask.as_deref()).map(str::to_owned),
             tool_use_id: None,
             tool_name: self.tool_name.clone(),
             tool_type: self.tool_type,
             input: stored_text(self.input.as_deref()),
             output: stored_text(self.output.as_deref()),
-            file_paths: self.file_paths.clone().unwrap_or_default(),
+            file_paths,
             exit_code: self.exit_code.unwrap_or(0),
             duration_ms: self.duration_ms,
             created_at: now,
@@ -108,7 +119,7 @@ impl Command for ActionRecord {
             created_at: action.created_at,
             keywords_extracted: 0,
         };
-        let keywords_extracted = record_action(state, action);
+        let keywords_extracted = record_action(state, action, self.session().is_some());
         Ok(ActionRecorded { success: true, action: RecordedAction { keywords_extracted, ..recorded } })
     }
 }

@@ -504,7 +504,7 @@ impl Observer<'_> {
             created_at: *at,
             metadata: JsonObject::default(),
         };
-        record_action(self.state, action);
+        record_action(self.state, action, true);
         self.created.actions += 1;
         Novelty::Created
     }

@@ -283,20 +283,24 @@ into_cells! { Task {
     "completed_at" = |row| row.completed_at,
 } }
 
-into_cells! { Subtask {
-    "id" = |row| row.id,
-    "task_list_id" = |row| row.task_list_id,
-    "agent_type" = |row| row.agent_type.clone(),
-    "agent_id" = |row| row.agent_id.clone(),
-    "description" = |row| row.description.clone(),
-    "status" = |row| row.status,
-    "blocked_by" = |row| list(row.blocked_by.as_ref()),
-    "created_at" = |row| row.created_at,
-    "started_at" = |row| row.started_at,
-    "completed_at" = |row| row.completed_at,
-    "context_snapshot" = |row| row.context_snapshot.as_ref(),
-    "result" = |row| row.result.as_ref(),
-    "external_key" = |row| row.external_key.clone(),
+/// A subtask with the session it belongs to.
+pub(super) struct OfSession(pub(super) Subtask, pub(super) Option<String>);
+
+into_cells! { OfSession {
+    "id" = |row| row.0.id,
+    "task_list_id" = |row| row.0.task_list_id,
+    "agent_type" = |row| row.0.agent_type.clone(),
+    "agent_id" = |row| row.0.agent_id.clone(),
+    "description" = |row| row.0.description.clone(),
+    "status" = |row| row.0.status,
+    "blocked_by" = |row| list(row.0.blocked_by.as_ref()),
+    "created_at" = |row| row.0.created_at,
+    "started_at" = |row| row.0.started_at,
+    "completed_at" = |row| row.0.completed_at,
+    "context_snapshot" = |row| row.0.context_snapshot.as_ref(),
+    "result" = |row| row.0.result.as_ref(),
+    "external_key" = |row| row.0.external_key.clone(),
+    "session_id" = |row| row.1.clone(),
 } }
 
 into_cells! { Subscription {
