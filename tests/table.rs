@@ -119,6 +119,7 @@ fn observation() -> impl Strategy<Value = Observation> {
                 exit_code,
                 duration_ms: Some(i32::MAX),
                 file_paths,
+                metadata: None,
             }
         ),
         (name(), time(), option::of(object())).prop_map(|(key, at, metadata)| Observation::Compacted {

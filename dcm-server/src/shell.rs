@@ -183,7 +183,7 @@ impl Shell {
             },
             Target::Operation { meta, handler, body_limit } => {
                 let query = match parts.uri.query() {
-                    Some(query) if !meta.method.has_body() => query_fields(query)?,
+                    Some(query) if !meta.method.has_body() || !meta.query.is_empty() => query_fields(query)?,
                     _ => Vec::new(),
                 };
                 let mut input = Input { path: path_fields(&params)?, query, body: Bytes::new() };

@@ -61,7 +61,8 @@
 //!
 //! | feature | brings | on by default |
 //! |---|---|---|
-//! | (none) | [`api`], [`model`], [`transcript`], [`observe`]: all that a client needs, and no I/O | |
+//! | (none) | [`api`], [`model`], [`transcript`], [`hooks`], [`observe`]: all that a client needs, and no I/O | |
+//! | `routing` | [`routing`]: the scorer alone, without I/O | with `engine` |
 //! | `engine` | [`Dcm`] and [`storage`], for a store of your own | with `sqlite` |
 //! | `sqlite` | the embedded store; SQLite is compiled in | yes |
 //! | `postgres` | the store on PostgreSQL 14 or later | no |
@@ -80,6 +81,7 @@ mod engine;
 mod error;
 #[cfg(feature = "engine")]
 pub mod feed;
+pub mod hooks;
 mod id;
 mod json;
 pub mod model;
@@ -87,7 +89,7 @@ pub mod observe;
 mod position;
 #[cfg(feature = "engine")]
 mod redact;
-#[cfg(feature = "engine")]
+#[cfg(feature = "routing")]
 pub mod routing;
 #[cfg(feature = "engine")]
 pub mod storage;

@@ -1,6 +1,8 @@
 //! What every observer of an agent needs, hooks and transcripts alike: the kind of a tool, a guess at what a prompt
 //! asks for, and texts cut to a size that a store should hold.
 
+use std::borrow::Cow;
+
 use crate::model::{PromptType, ToolType};
 
 /// The most bytes of a tool's input, a tool's output or an agent's last words that are recorded: 64 KiB.
@@ -10,6 +12,54 @@ pub const TEXT_LIMIT: usize = 65_536;
 ///
 /// People write prompts, and a summary stands for the whole session, so they get more room than a tool's output.
 pub const PROMPT_LIMIT: usize = 1_048_576;
+
+/// Drops NUL characters and puts U+FFFD in the place of unpaired surrogates, which PostgreSQL and UTF-8 cannot hold.
+///
+/// It works on the text of JSON, before it is read as JSON, which would refuse the whole for one of them.
+pub(crate) fn mend(line: &str) -> Cow<'_, str> {
+    let suspicious = ["\0", "\\u0000", "\\ud", "\\uD"];
+    if !suspicious.iter().any(|pattern| line.contains(pattern)) {
+        return Cow::Borrowed(line);
+    }
+    let mut mended = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(['\\', '\0']) {
+        mended.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let taken = match unit(rest) {
+            Some(0) => 6,
+            // A pair is one character and copied as it stands.
+            Some(0xd800..=0xdbff) if matches!(rest.get(6..).and_then(unit), Some(0xdc00..=0xdfff)) => {
+                mended.push_str(&rest[..12]);
+                12
+            }
+            Some(0xd800..=0xdfff) => {
+                mended.push('\u{fffd}');
+                6
+            }
+            _ if rest.starts_with('\0') => 1,
+            // Any other escape is copied as a whole, so that the second backslash of `\\` opens nothing.
+            _ => {
+                let taken = 1 + rest[1..].chars().next().filter(|c| *c != '\0').map_or(0, char::len_utf8);
+                mended.push_str(&rest[..taken]);
+                taken
+            }
+        };
+        rest = &rest[taken..];
+    }
+    mended.push_str(rest);
+    Cow::Owned(mended)
+}
+
+/// The UTF-16 unit of the `\uXXXX` that `text` begins with.
+fn unit(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then(|| u32::from_str_radix(digits, 16).ok())
+        .flatten()
+}
 
 /// What kind of tool goes by the name `name`.
 ///

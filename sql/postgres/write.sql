@@ -200,6 +200,31 @@ from unnest(
     idempotency_key, fingerprint, outcome, created_at
 )
 
+-- name: answer_actions
+update actions set exit_code = x.exit_code, output = x.output, duration_ms = x.duration_ms
+from unnest(:id::uuid[], :exit_code::integer[], :output::bytea[], :duration_ms::integer[])
+    as x (id, exit_code, output, duration_ms)
+where actions.id = x.id
+
+-- name: write_hook_states
+insert into hook_states (session_id, state, updated_at)
+select x.session_id, x.state, x.updated_at
+from unnest(:session_id::text[], :state::jsonb[], :updated_at::timestamptz[]) as x (session_id, state, updated_at)
+on conflict (session_id) do update set state = excluded.state, updated_at = excluded.updated_at
+
+-- name: write_receipts
+insert into message_receipts (message_id, agent_id, injected_at, times_injected, seen_at, acknowledged_at)
+select x.message_id, x.agent_id, x.injected_at, x.times_injected, x.seen_at, x.acknowledged_at
+from unnest(
+    :message_id::uuid[], :agent_id::text[], :injected_at::timestamptz[], :times_injected::integer[],
+    :seen_at::timestamptz[], :acknowledged_at::timestamptz[]
+) as x (
+    message_id, agent_id, injected_at, times_injected, seen_at, acknowledged_at
+)
+on conflict (message_id, agent_id) do update set
+    injected_at = excluded.injected_at, times_injected = excluded.times_injected, seen_at = excluded.seen_at,
+    acknowledged_at = excluded.acknowledged_at
+
 -- name: own_actions
 update actions set subtask_id = x.subtask_id
 from unnest(:id::uuid[], :subtask_id::uuid[]) as x (id, subtask_id) where actions.id = x.id

@@ -123,6 +123,20 @@ insert into idempotency_keys (
     :idempotency_key, :fingerprint, :outcome, :created_at
 )
 
+-- name: answer_actions
+update actions set exit_code = :exit_code, output = :output, duration_ms = :duration_ms where id = :id
+
+-- name: write_hook_states
+insert into hook_states (session_id, state, updated_at) values (:session_id, :state, :updated_at)
+on conflict (session_id) do update set state = excluded.state, updated_at = excluded.updated_at
+
+-- name: write_receipts
+insert into message_receipts (message_id, agent_id, injected_at, times_injected, seen_at, acknowledged_at)
+values (:message_id, :agent_id, :injected_at, :times_injected, :seen_at, :acknowledged_at)
+on conflict (message_id, agent_id) do update set
+    injected_at = excluded.injected_at, times_injected = excluded.times_injected, seen_at = excluded.seen_at,
+    acknowledged_at = excluded.acknowledged_at
+
 -- name: own_actions
 update actions set subtask_id = :subtask_id where id = :id
 

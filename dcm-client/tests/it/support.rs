@@ -56,7 +56,12 @@ impl Server {
 
     /// A server that answers as `answers` says.
     pub(crate) async fn answering(answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        Self::answering_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), answers)
+        Self::at("http://127.0.0.1:0", answers).await
+    }
+
+    /// The same at a URL that was [nobody's](url_of_nobody).
+    pub(crate) async fn at(url: &str, answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::answering_on(TcpListener::bind(url.trim_start_matches("http://")).await.unwrap(), answers)
     }
 
     fn answering_on(

@@ -8,16 +8,20 @@ use super::input::{FieldValue, NAME, Rule, input, text};
 use crate::model::ToolType;
 
 input! {
-    /// `GET /api/routing/suggest`
+    /// `GET /api/routing/suggest`: which tools served such words, the most likely first.
     RoutingSuggest {
-        /// The words, separated by commas or white space.
-        keywords: String [text(1, 10_000)] => "Missing required query parameter: keywords",
+        /// Words, separated by commas or white space: only tools that were used with one of them. This or `prompt`.
+        keywords: Option<String> [text(0, 10_000)],
+        /// Free text, as a person would say it: every tool that anything in it speaks for. This or `keywords`.
+        prompt: Option<String> [text(0, 100_000)],
         /// How many at most; 10 unless given, 50 at most.
         limit: Option<u32>,
-        /// Only what one word alone scores at least so high; 0.5 unless given.
+        /// Only what one word alone scores at least so high; 0.5 for `keywords` and nothing for `prompt` unless given.
         min_score: Option<f64>,
         /// Only this kind of tool; an unknown word matches nothing.
         tool_type: Option<String>,
+        /// Not these kinds of tools, separated by commas.
+        exclude_types: Option<String>,
     }
 }
 
@@ -63,14 +67,18 @@ impl FieldValue for Truthy {
 /// Answer to [`RoutingSuggest`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Suggestions {
-    /// The words as they were understood.
+    /// The words whose recorded scores are shown.
     pub keywords: Vec<String>,
-    /// The tools, the best first.
+    /// The tools, the most likely first.
     pub suggestions: Vec<Suggestion>,
     /// How many.
     pub count: usize,
     /// `name|type|score` by line, for shell scripts.
     pub compat_output: String,
+    /// Whether even the first suggestion is too uncertain to rely on, or there is none.
+    pub abstained: bool,
+    /// The confidence below which that is so.
+    pub abstains_below: f64,
 }
 
 /// One tool that served the words before.
@@ -86,8 +94,21 @@ pub struct Suggestion {
     pub usage_count: i64,
     /// How often it succeeded then, in percent.
     pub success_rate: i64,
-    /// The words that spoke for it, in alphabetical order.
+    /// The words with a recorded score, in alphabetical order.
     pub keyword_matches: Vec<String>,
+    /// How likely it is the right one: of those said at 0.8, about 80 % are.
+    pub confidence: f64,
+    /// The words that spoke for it, the strongest first.
+    pub why: Vec<WordShare>,
+}
+
+/// A word that spoke for a tool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WordShare {
+    /// The word, as in the question.
+    pub word: String,
+    /// Its share in everything that spoke for the tool, between 0 and 1.
+    pub share: f64,
 }
 
 /// Answer to [`RoutingStats`].

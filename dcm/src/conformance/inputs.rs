@@ -179,7 +179,14 @@ pub(super) fn blocking(blocked_by: &str, blocked_agent: &str) -> Block {
 }
 
 pub(super) fn suggest(keywords: &str) -> RoutingSuggest {
-    RoutingSuggest { keywords: keywords.to_owned(), limit: None, min_score: None, tool_type: None }
+    RoutingSuggest {
+        keywords: Some(keywords.to_owned()),
+        prompt: None,
+        limit: None,
+        min_score: None,
+        tool_type: None,
+        exclude_types: None,
+    }
 }
 
 pub(super) fn feedback(tool_name: &str, keywords: &[&str], chosen: Option<bool>) -> RoutingFeedback {
@@ -273,6 +280,8 @@ pub(super) mod observed {
             agent_type: None,
             result: Some(result.to_owned()),
             failed: false,
+            reported: false,
+            only_if_known: false,
         }
     }
 
@@ -290,6 +299,7 @@ pub(super) mod observed {
             exit_code: 0,
             duration_ms: Some(12),
             file_paths: Vec::new(),
+            metadata: None,
         }
     }
 

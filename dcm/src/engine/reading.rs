@@ -16,7 +16,9 @@ use crate::api::hierarchy::{
     ActiveAgentList, ActiveAgents, Hierarchy, HierarchyCounts, HierarchyGet, ProjectNode, RequestNode,
     TaskNode,
 };
-use crate::api::messages::{Inbox, MessageInbox, MessageList, MessagePage, MessageView};
+use crate::api::messages::{
+    Inbox, MessageInbox, MessageList, MessagePage, MessageView, Receipts, ReceiptsGet,
+};
 use crate::api::projects::{
     ProjectByPath, ProjectDetail, ProjectFound, ProjectGet, ProjectList, ProjectPage, ProjectWithRequests,
 };
@@ -37,8 +39,8 @@ use crate::api::system::{
 use crate::api::tasks::{TaskDetail, TaskGet, TaskList, TaskPage, TaskWithSubtasks};
 use crate::context::{self, BriefOptions};
 use crate::error::{Error, Result};
-use crate::model::Blocking;
-use crate::routing::{parse_keywords, rounded, suggest};
+use crate::model::{Blocking, Receipt};
+use crate::routing::{Question, Scorer, rounded};
 use crate::storage::{
     ActionFilter, ActiveFilter, ContextQuery, ContextRows, InboxQuery, Page, RequestFilter, SubtaskFilter,
 };
@@ -284,7 +286,8 @@ impl Run<SessionGet> for Dcm {
                 created_at: request.created_at,
             })
             .collect();
-        Ok(SessionDetail { session, requests })
+        let hooks = self.store().hook_state(session.id.clone()).await?.unwrap_or_default();
+        Ok(SessionDetail { session, requests, injected: hooks.injected, metadata: hooks.notes })
     }
 }
 
@@ -322,6 +325,20 @@ impl Run<MessageInbox> for Dcm {
             rows.messages.into_iter().map(|(message, read)| MessageView::new(message, read)).collect();
         let (agent_id, count) = (operation.agent_id, messages.len());
         Ok(Inbox { agent_id, messages, count, unread_remaining: unread.max(0) })
+    }
+}
+
+impl Run<ReceiptsGet> for Dcm {
+    async fn run(&self, operation: ReceiptsGet) -> Result<Receipts> {
+        let id = operation.message_id;
+        let found = self.store().receipts(id).await?.ok_or_else(|| Error::not_found("Message"))?;
+        let (message, mut receipts) = (found.message, found.receipts);
+        if let Some(agent) = &message.to_agent
+            && !receipts.iter().any(|receipt| receipt.agent_id == *agent)
+        {
+            receipts.insert(0, Receipt::queued(id, agent));
+        }
+        Ok(Receipts { message_id: id, to_agent: message.to_agent, receipts })
     }
 }
 
@@ -393,15 +410,47 @@ impl Run<BlockingGet> for Dcm {
 
 impl Run<RoutingSuggest> for Dcm {
     async fn run(&self, operation: RoutingSuggest) -> Result<Suggestions> {
-        let keywords = parse_keywords(&operation.keywords);
-        if keywords.is_empty() {
-            return Err(Error::invalid("No valid keywords provided"));
-        }
-        let limit = operation.limit.unwrap_or(10).min(50) as usize;
-        let min_score = operation.min_score.unwrap_or(0.5);
-        let scores = self.store().scores(keywords.clone(), min_score, operation.tool_type).await?;
-        Ok(suggest(keywords, scores, limit))
+        let question = question(operation)?;
+        let kind = question.tool_type.clone();
+        let scores =
+            self.store().scores(question.keywords.clone(), question.min_score.unwrap_or(0.0), kind).await?;
+        let mut scorer = Scorer::default();
+        scores.iter().for_each(|score| scorer.adopt(score));
+        Ok(scorer.suggest(&question))
     }
+}
+
+/// What the scorer is asked; either words or a prompt.
+fn question(operation: RoutingSuggest) -> Result<Question> {
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let asked = match (given(operation.keywords), given(operation.prompt)) {
+        (None, None) => return Err(Error::invalid("Missing required query parameter: keywords")),
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid_field(
+                "keywords and prompt exclude each other",
+                "prompt",
+                "must not be given together with keywords",
+            ));
+        }
+        (Some(keywords), None) => Question::keywords(&keywords),
+        (None, Some(prompt)) => Question::prompt(&prompt),
+    };
+    if asked.keywords.is_empty() && asked.min_score.is_some() {
+        return Err(Error::invalid("No valid keywords provided"));
+    }
+    Ok(Question {
+        limit: operation.limit.unwrap_or(10).min(50) as usize,
+        min_score: operation.min_score.or(asked.min_score),
+        tool_type: operation.tool_type,
+        exclude_types: operation
+            .exclude_types
+            .iter()
+            .flat_map(|kinds| kinds.split(','))
+            .map(|kind| kind.trim().to_owned())
+            .filter(|kind| !kind.is_empty())
+            .collect(),
+        ..asked
+    })
 }
 
 impl Run<RoutingStats> for Dcm {

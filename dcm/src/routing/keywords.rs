@@ -25,6 +25,15 @@ const STOP_WORDS: [&str; 81] = [
 /// that are equally frequent keep the order of their first appearance (CONTRACT D).
 #[must_use]
 pub fn extract_keywords(input: &str) -> Vec<String> {
+    first_keywords(input, MAX_KEYWORDS)
+}
+
+/// The words of `input` as [`extract_keywords`] orders them, however many.
+pub(super) fn all_keywords(input: &str) -> Vec<String> {
+    first_keywords(input, usize::MAX)
+}
+
+fn first_keywords(input: &str, most: usize) -> Vec<String> {
     let lower = input.to_lowercase();
     let mut counts: Vec<(&str, usize)> = Vec::new();
     let mut places = HashMap::<&str, usize, RandomState>::default();
@@ -40,7 +49,7 @@ pub fn extract_keywords(input: &str) -> Vec<String> {
         counts[place].1 += 1;
     }
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    counts.into_iter().take(MAX_KEYWORDS).map(|(word, _)| word.to_owned()).collect()
+    counts.into_iter().take(most).map(|(word, _)| word.to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -20,9 +20,11 @@ pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitte
 pub use log::{CommitListener, CommittedEvents, GapReason, LogHead, LogPage, LogStore, LoggedEvent};
 pub use reads::{
     ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Metrics, Page, ReadStore, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
+    Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
 };
-pub use state::{Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally};
+pub use state::{
+    ActionAnswer, Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally,
+};
 pub(crate) use state::{agent_channels, reopens, session_channel};
 
 use crate::error::Result;

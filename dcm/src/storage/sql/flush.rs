@@ -2,6 +2,7 @@
 
 use super::rows::{IntoCells, Placed, RecordedAt};
 use super::value::Statement;
+use crate::json::JsonObject;
 use crate::routing::ScoreChange;
 use crate::storage::state::Changes;
 use crate::time::Timestamp;
@@ -103,6 +104,14 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
             changes.action_owners.into_iter().map(|(id, owner)| vec![id.into(), owner.into()]).collect();
         s.push(Statement::bulk("own_actions", &["id", "subtask_id"], owners));
     }
+    if !changes.action_answers.is_empty() {
+        let answers = changes.action_answers.into_iter().map(|(id, answer)| {
+            let output = answer.output.map(String::into_bytes);
+            vec![id.into(), answer.exit_code.into(), output.into(), answer.duration_ms.into()]
+        });
+        let columns = &["id", "exit_code", "output", "duration_ms"];
+        s.push(Statement::bulk("answer_actions", columns, answers.collect()));
+    }
     let actions = changes.actions.into_iter().map(|action| RecordedAt(action, now)).collect();
     written(&mut s, "insert_actions", actions);
     written(&mut s, "insert_messages", changes.messages.written);
@@ -118,6 +127,16 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     written(&mut s, "write_subscriptions", changes.subscriptions.written);
     written(&mut s, "write_blockings", changes.blockings.written);
     written(&mut s, "write_compactions", changes.compactions.written);
+    if !changes.hooks.is_empty() {
+        let states = changes.hooks.into_iter().map(|(session, hooks)| {
+            // A state that cannot be written would be a mistake of this program; an empty one loses only what waits.
+            let text = serde_json::to_string(&hooks).unwrap_or_else(|_| "{}".to_owned());
+            vec![session.into(), JsonObject::from_stored(text).into(), now.into()]
+        });
+        let columns = &["session_id", "state", "updated_at"];
+        s.push(Statement::bulk("write_hook_states", columns, states.collect()));
+    }
+    written(&mut s, "write_receipts", changes.receipts);
     scores(&mut s, changes.scores, now);
     if !changes.idempotency.is_empty() {
         let kept = changes

@@ -34,6 +34,7 @@ const SQLITE: &[Migration] = migrations! { "sqlite":
     1 "0001_init",
     // Numbers are those of the other dialect; 2 is about databases that SQLite never had.
     3 "0003_delivery",
+    4 "0004_hooks",
     7 "0007_fewer_indexes",
 };
 
@@ -41,6 +42,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     1 "0001_init",
     2 "0002_adopt",
     3 "0003_delivery",
+    4 "0004_hooks",
 };
 
 /// Every migration of `dialect`, oldest first.

@@ -1,0 +1,483 @@
+//! Which tool served which features, and how strongly that speaks for it: naive Bayes with its complement.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::fast::ln;
+use super::features::is_single;
+
+/// How much is assumed to have been seen of a feature elsewhere, before anything was.
+const COMPLEMENT_PRIOR: f32 = 0.05;
+/// How much is assumed to have been seen of a word with each tool, before anything was.
+const WORD_PRIOR: f32 = 0.005;
+/// What the likelihood of single words counts beside the complement of all features.
+const WORD_SHARE: f32 = 0.3;
+/// How many pairs one question looks at, at most. Features of the fewest tools come first, as they say the most.
+const MOST_PAIRS: usize = 12_288;
+
+/// How much a tool has served a feature, in weights that grow with time (see `Scorer`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pair {
+    pub(super) tool: u32,
+    pub(super) weight: f32,
+}
+
+/// The tools of a feature, by their numbers. Most features know one.
+#[derive(Debug, Clone, PartialEq)]
+enum Tools {
+    One(Pair),
+    #[expect(clippy::box_collection, reason = "a third of the size where it is not used, which is nearly everywhere")]
+    Many(Box<Vec<Pair>>),
+}
+
+impl Tools {
+    fn pairs(&self) -> &[Pair] {
+        match self {
+            Self::One(pair) => std::slice::from_ref(pair),
+            Self::Many(pairs) => pairs,
+        }
+    }
+}
+
+/// Keys are hashes already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        // The lowest bit is not random.
+        self.0 = key.rotate_right(1);
+    }
+}
+
+/// What all features of one tool weigh.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct ToolWeight {
+    pub(super) all: f64,
+    pub(super) words: f64,
+}
+
+/// A lesson to be left out, to ask what would be said without it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Without {
+    pub(super) tool: u32,
+    pub(super) weight: f32,
+}
+
+/// The counts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Evidence {
+    features: HashMap<u64, Tools, BuildHasherDefault<KeyHasher>>,
+    words: usize,
+    pairs: usize,
+    tools: Vec<ToolWeight>,
+    total: ToolWeight,
+}
+
+/// Room for the sums of one question, kept between questions.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    /// By tool; zero where nothing speaks for it.
+    sums: Vec<f32>,
+    /// The tools with a sum.
+    pub(super) met: Vec<u32>,
+    /// What a tool that nothing speaks for comes to.
+    pub(super) baseline: f32,
+    /// How many of the features are known, and how many of them are words.
+    known: f32,
+    known_words: f32,
+    /// For each feature that was asked about, what all its tools weigh together; zero where it was not looked at.
+    wholes: Vec<f32>,
+    found: Vec<(usize, usize)>,
+}
+
+impl Sums {
+    fn clear(&mut self, tools: usize, features: usize) {
+        self.sums.clear();
+        self.sums.resize(tools, 0.0);
+        self.wholes.clear();
+        self.wholes.resize(features, 0.0);
+        self.met.clear();
+        self.found.clear();
+    }
+
+    pub(super) fn of(&self, tool: u32) -> Option<f32> {
+        self.met.binary_search(&tool).ok().map(|_| self.sums[tool as usize])
+    }
+
+    /// The share of the features that anything is known of.
+    #[expect(clippy::cast_precision_loss, reason = "a text has a few hundred features")]
+    pub(super) fn known_share(&self) -> f32 {
+        self.known / self.wholes.len().max(1) as f32
+    }
+
+    /// The tools with a sum, and their sums.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, f32)> {
+        self.met.iter().map(|tool| (*tool, self.sums[*tool as usize]))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts and weights are estimates")]
+impl Evidence {
+    pub(super) fn pairs(&self) -> usize {
+        self.pairs
+    }
+
+    pub(super) fn tool(&self, tool: u32) -> ToolWeight {
+        self.tools.get(tool as usize).copied().unwrap_or_default()
+    }
+
+    /// The tools of one feature.
+    pub(super) fn pairs_of(&self, key: u64) -> &[Pair] {
+        self.features.get(&key).map_or(&[], Tools::pairs)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &[Pair])> {
+        self.features.iter().map(|(key, tools)| (*key, tools.pairs()))
+    }
+
+    fn account(&mut self, key: u64, tool: u32, change: f64) {
+        let place = tool as usize;
+        if self.tools.len() <= place {
+            self.tools.resize(place + 1, ToolWeight::default());
+        }
+        for sum in [&mut self.tools[place], &mut self.total] {
+            sum.all = (sum.all + change).max(0.0);
+            if is_single(key) {
+                sum.words = (sum.words + change).max(0.0);
+            }
+        }
+    }
+
+    /// Adds to what `tool` is for the feature, or takes from it; nothing is less than nothing.
+    pub(super) fn add(&mut self, key: u64, tool: u32, weight: f32) {
+        use std::collections::hash_map::Entry;
+        let change = match self.features.entry(key) {
+            Entry::Vacant(_) if weight <= 0.0 => return,
+            Entry::Vacant(place) => {
+                place.insert(Tools::One(Pair { tool, weight }));
+                self.words += usize::from(is_single(key));
+                self.pairs += 1;
+                f64::from(weight)
+            }
+            Entry::Occupied(mut place) => {
+                let known = place.get().pairs();
+                match known.binary_search_by_key(&tool, |pair| pair.tool) {
+                    Ok(at) => {
+                        let before = known[at].weight;
+                        let after = before + weight;
+                        if after > 0.0 {
+                            match place.get_mut() {
+                                Tools::One(pair) => pair.weight = after,
+                                Tools::Many(pairs) => pairs[at].weight = after,
+                            }
+                            f64::from(weight)
+                        } else {
+                            self.pairs -= 1;
+                            match place.get_mut() {
+                                Tools::Many(pairs) if pairs.len() > 1 => {
+                                    pairs.remove(at);
+                                }
+                                _ => {
+                                    place.remove();
+                                    self.words -= usize::from(is_single(key));
+                                }
+                            }
+                            -f64::from(before)
+                        }
+                    }
+                    Err(_) if weight <= 0.0 => return,
+                    Err(at) => {
+                        let pair = Pair { tool, weight };
+                        match place.get_mut() {
+                            Tools::Many(pairs) => pairs.insert(at, pair),
+                            one @ Tools::One(_) => {
+                                let mut pairs = one.pairs().to_vec();
+                                pairs.insert(at, pair);
+                                *one = Tools::Many(Box::new(pairs));
+                            }
+                        }
+                        self.pairs += 1;
+                        f64::from(weight)
+                    }
+                }
+            }
+        };
+        self.account(key, tool, change);
+    }
+
+    /// Puts back what was kept: pairs in the order of their tools.
+    pub(super) fn restore_feature(&mut self, key: u64, pairs: Vec<Pair>) {
+        let tools = match pairs[..] {
+            [] => return,
+            [pair] => Tools::One(pair),
+            _ => Tools::Many(Box::new(pairs)),
+        };
+        self.words += usize::from(is_single(key));
+        self.pairs += tools.pairs().len();
+        self.features.insert(key, tools);
+    }
+
+    /// Puts back what all features of the tool weigh.
+    pub(super) fn restore_tool(&mut self, tool: u32, weight: ToolWeight) {
+        let place = tool as usize;
+        if self.tools.len() <= place {
+            self.tools.resize(place + 1, ToolWeight::default());
+        }
+        self.tools[place] = weight;
+    }
+
+    pub(super) fn total(&self) -> ToolWeight {
+        self.total
+    }
+
+    pub(super) fn restore_total(&mut self, total: ToolWeight) {
+        self.total = total;
+    }
+
+    /// Multiplies all weights with a power of two, which loses nothing.
+    pub(super) fn scale(&mut self, factor: f64) {
+        for tools in self.features.values_mut() {
+            match tools {
+                Tools::One(pair) => pair.weight *= factor as f32,
+                Tools::Many(pairs) => pairs.iter_mut().for_each(|pair| pair.weight *= factor as f32),
+            }
+        }
+        for sum in self.tools.iter_mut().chain(Some(&mut self.total)) {
+            sum.all *= factor;
+            sum.words *= factor;
+        }
+    }
+
+    /// Forgets the weakest pairs until so many are left; answers which features changed.
+    ///
+    /// What is equally weak goes in an order that only depends on the pairs, so that every node forgets the same.
+    pub(super) fn forget_down_to(&mut self, pairs: usize) -> Vec<u64> {
+        let rank = |key: u64, pair: &Pair| {
+            let tie = (key >> 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(pair.tool);
+            (u64::from(pair.weight.to_bits()) << 32) | (tie >> 32)
+        };
+        let surplus = self.pairs.saturating_sub(pairs);
+        if surplus == 0 {
+            return Vec::new();
+        }
+        let mut ranks: Vec<u64> =
+            self.iter().flat_map(|(key, pairs)| pairs.iter().map(move |pair| rank(key, pair))).collect();
+        let (_, last, _) = ranks.select_nth_unstable(surplus - 1);
+        let last = *last;
+        let mut gone: Vec<(u64, u32)> = self
+            .iter()
+            .flat_map(|(key, pairs)| {
+                pairs.iter().filter(move |pair| rank(key, pair) <= last).map(move |pair| (key, pair.tool))
+            })
+            .collect();
+        // Sums of fractions depend on their order.
+        gone.sort_unstable();
+        for (key, tool) in &gone {
+            self.add(*key, *tool, f32::NEG_INFINITY);
+        }
+        gone.dedup_by_key(|(key, _)| *key);
+        gone.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Sums up what speaks for each tool. `unit` is what a weight of one is today.
+    pub(super) fn weigh(&self, keys: &[u64], unit: f32, without: Option<Without>, sums: &mut Sums) {
+        sums.clear(self.tools.len(), keys.len());
+        let priors = Priors::new(unit);
+        sums.found.extend(
+            keys.iter().enumerate().map(|(at, key)| (self.pairs_of(*key).len(), at)).filter(|(len, _)| *len > 0),
+        );
+        sums.found.sort_unstable();
+        let (mut known, mut known_words, mut room) = (0u16, 0u16, MOST_PAIRS);
+        for (len, at) in &sums.found {
+            if *len > room {
+                break;
+            }
+            room -= len;
+            let key = keys[*at];
+            let mut pairs = self.pairs_of(key);
+            let mut left: Vec<Pair>;
+            if let Some(without) = without
+                && let Ok(at) = pairs.binary_search_by_key(&without.tool, |pair| pair.tool)
+            {
+                left = pairs.to_vec();
+                left[at].weight = (left[at].weight - without.weight).max(0.0);
+                pairs = &left;
+            }
+            let whole: f32 = pairs.iter().map(|pair| pair.weight).sum();
+            if whole <= 0.0 {
+                continue;
+            }
+            known += 1;
+            known_words += u16::from(is_single(key));
+            sums.wholes[*at] = whole;
+            speak(pairs, whole, priors, is_single(key), &mut sums.sums);
+        }
+        (sums.known, sums.known_words) = (f32::from(known), f32::from(known_words));
+        let met = sums.sums.iter().zip(0..).filter(|(sum, _)| **sum > 0.0).map(|(_, tool)| tool);
+        sums.met.extend(met);
+        for at in 0..sums.met.len() {
+            let tool = sums.met[at];
+            let mut weight = self.tool(tool);
+            if let Some(without) = without.filter(|without| without.tool == tool) {
+                let each = f64::from(without.weight);
+                weight.all -= each * keys.len() as f64;
+                weight.words -= each * keys.iter().filter(|key| is_single(**key)).count() as f64;
+            }
+            sums.sums[tool as usize] += self.offset(weight, unit, sums);
+        }
+        let share = 1.0 / self.tools.len().max(1) as f64;
+        let mean = ToolWeight { all: self.total.all * share, words: self.total.words * share };
+        sums.baseline = self.offset(mean, unit, sums);
+    }
+
+    /// What a tool comes to that was not met.
+    pub(super) fn unmet(&self, tool: u32, unit: f32, sums: &Sums) -> f32 {
+        self.offset(self.tool(tool), unit, sums)
+    }
+
+    /// What much used tools have to do without: they meet every feature more often.
+    fn offset(&self, tool: ToolWeight, unit: f32, sums: &Sums) -> f32 {
+        let assumed = COMPLEMENT_PRIOR * unit * self.features.len() as f32;
+        let (total, all) = (self.total.all as f32, tool.all as f32);
+        let elsewhere = ((total - all).max(0.0) + assumed) / (total + assumed).max(f32::MIN_POSITIVE);
+        let words = tool.words.max(0.0) as f32 / (WORD_PRIOR * unit * self.words.max(1) as f32);
+        sums.known * ln(elsewhere.clamp(1e-9, 1.0)) - WORD_SHARE * sums.known_words * ln(1.0 + words)
+    }
+
+    /// How strongly the feature at a place of the question that `sums` is of speaks for the tool.
+    pub(super) fn speaks(&self, key: u64, at: usize, tool: u32, unit: f32, sums: &Sums) -> f32 {
+        let whole = sums.wholes[at];
+        let pairs = self.pairs_of(key);
+        let Ok(place) = pairs.binary_search_by_key(&tool, |pair| pair.tool) else { return 0.0 };
+        if whole > 0.0 { strength(pairs[place].weight, whole, Priors::new(unit), is_single(key)) } else { 0.0 }
+    }
+}
+
+/// What is assumed before anything was seen, in today's weights.
+#[derive(Debug, Clone, Copy)]
+struct Priors {
+    complement: f32,
+    /// One over what is assumed of a word.
+    word: f32,
+}
+
+impl Priors {
+    fn new(unit: f32) -> Self {
+        Self { complement: COMPLEMENT_PRIOR * unit, word: 1.0 / (WORD_PRIOR * unit) }
+    }
+}
+
+/// How unlikely it is to have seen the feature so much with this tool and so little with all others; for single words
+/// also how likely the tool is to meet it.
+fn strength(weight: f32, whole: f32, priors: Priors, single: bool) -> f32 {
+    let complement = ln(whole + priors.complement) - ln((whole - weight).max(0.0) + priors.complement);
+    if single { complement + WORD_SHARE * ln(1.0 + weight * priors.word) } else { complement }
+}
+
+/// Adds how strongly a feature speaks for each of its tools to their sums.
+fn speak(pairs: &[Pair], whole: f32, priors: Priors, single: bool, sums: &mut [f32]) {
+    // First the numbers, side by side, then where they belong: the compiler makes vectors of the first part.
+    const SIDE_BY_SIDE: usize = 32;
+    let mut strengths = [0.0f32; SIDE_BY_SIDE];
+    for some in pairs.chunks(SIDE_BY_SIDE) {
+        if single {
+            for (strength, pair) in strengths.iter_mut().zip(some) {
+                *strength = self::strength(pair.weight, whole, priors, true);
+            }
+        } else {
+            for (strength, pair) in strengths.iter_mut().zip(some) {
+                *strength = self::strength(pair.weight, whole, priors, false);
+            }
+        }
+        for (strength, pair) in strengths.iter().zip(some) {
+            sums[pair.tool as usize] += strength;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sums(evidence: &Evidence, keys: &[u64], without: Option<Without>) -> Vec<Option<f32>> {
+        let mut sums = Sums::default();
+        evidence.weigh(keys, 1.0, without, &mut sums);
+        (0..4).map(|tool| sums.of(tool)).collect()
+    }
+
+    #[test]
+    fn what_is_taken_away_was_never_there() {
+        let mut evidence = Evidence::default();
+        for (key, tool) in [(1, 0), (3, 0), (1, 1), (4, 1)] {
+            evidence.add(key, tool, 0.5);
+        }
+        let before = (evidence.features.clone(), evidence.pairs, evidence.words);
+        for key in [1, 5, 8] {
+            evidence.add(key, 2, 0.5);
+        }
+        for key in [1, 5, 8, 9] {
+            evidence.add(key, 2, -1.0);
+        }
+        assert_eq!((evidence.features.clone(), evidence.pairs, evidence.words), before);
+        assert!(evidence.tool(2).all.abs() < 1e-9 && (evidence.total.all - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn leaving_a_lesson_out_is_as_if_it_had_not_been_learned() {
+        let mut evidence = Evidence::default();
+        for (key, tool) in [(1, 0), (3, 0), (1, 1), (4, 1), (3, 1)] {
+            evidence.add(key, tool, 0.5);
+        }
+        let before = sums(&evidence, &[1, 3], None);
+        for key in [1, 3] {
+            evidence.add(key, 0, 0.25);
+        }
+        let after = sums(&evidence, &[1, 3], Some(Without { tool: 0, weight: 0.25 }));
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!(before.is_some(), after.is_some());
+            assert!((before.unwrap_or(0.0) - after.unwrap_or(0.0)).abs() < 1e-4, "{before:?} {after:?}");
+        }
+        assert_ne!(before, sums(&evidence, &[1, 3], None));
+    }
+
+    #[test]
+    fn the_weakest_go_first_and_the_order_of_learning_does_not_matter() {
+        let mut pairs: Vec<(u64, u32, f32)> = (0..500u32).map(|n| (u64::from(n % 97), n, 1.0)).collect();
+        pairs.extend((0..20u32).map(|n| (u64::from(n), n + 1000, 5.0)));
+        let learned = |pairs: &[(u64, u32, f32)]| {
+            let mut evidence = Evidence::default();
+            for (key, tool, weight) in pairs {
+                evidence.add(*key, *tool, *weight);
+            }
+            evidence.forget_down_to(100);
+            evidence
+        };
+        let there = learned(&pairs);
+        pairs.reverse();
+        assert_eq!(there.features, learned(&pairs).features);
+        assert_eq!(there.pairs, 100);
+        let strong = there.iter().flat_map(|(_, pairs)| pairs).filter(|pair| pair.tool >= 1000).count();
+        assert_eq!(strong, 20);
+    }
+
+    #[test]
+    fn what_serves_nothing_else_is_suggested_first() {
+        let mut evidence = Evidence::default();
+        // Word 1 is rare and of tool 0; word 3 is of everybody.
+        for tool in 0..3 {
+            evidence.add(3, tool, 1.0);
+        }
+        evidence.add(1, 0, 1.0);
+        let sums = sums(&evidence, &[1, 3], None);
+        assert!(sums[0] > sums[1] && sums[1] == sums[2] && sums[3].is_none(), "{sums:?}");
+    }
+}

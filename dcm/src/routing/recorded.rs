@@ -1,0 +1,182 @@
+//! The scores of words and tools as clients know them (CONTRACT D), in memory.
+
+use std::collections::HashMap;
+
+use super::fast::growth;
+use super::score::ScoreChange;
+use crate::time::Timestamp;
+
+/// How a tool has done with one word.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Row {
+    pub(super) tool: u32,
+    /// Between 0.1 and 5.0, in single precision.
+    pub(super) score: f32,
+    pub(super) usage: u32,
+    pub(super) success: u32,
+    /// Seconds since 1970.
+    pub(super) last_used: u32,
+}
+
+/// Sums over the rows of one tool.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct ToolSums {
+    pub(super) rows: u32,
+    pub(super) score: f64,
+    pub(super) usage: u64,
+}
+
+/// Every pair of word and tool, by word.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recorded {
+    words: HashMap<Box<str>, Vec<Row>>,
+    rows: usize,
+    tools: Vec<ToolSums>,
+}
+
+fn seconds(at: Timestamp) -> u32 {
+    u32::try_from(at.as_millis() / 1000).unwrap_or(0)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "scores are kept in single precision")]
+fn single(score: f64) -> f32 {
+    score as f32
+}
+
+impl Recorded {
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn words(&self) -> usize {
+        self.words.len()
+    }
+
+    pub(super) fn tools(&self) -> &[ToolSums] {
+        &self.tools
+    }
+
+    /// The tools of a word, by their numbers.
+    pub(super) fn of(&self, word: &str) -> &[Row] {
+        self.words.get(word).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn row(&self, word: &str, tool: u32) -> Option<&Row> {
+        let rows = self.of(word);
+        rows.binary_search_by_key(&tool, |row| row.tool).ok().map(|at| &rows[at])
+    }
+
+    fn sums(&mut self, tool: u32) -> &mut ToolSums {
+        let place = tool as usize;
+        if self.tools.len() <= place {
+            self.tools.resize(place + 1, ToolSums::default());
+        }
+        &mut self.tools[place]
+    }
+
+    /// Moves a score; answers whether there is one now.
+    pub(super) fn change(&mut self, word: &str, tool: u32, change: &ScoreChange, at: Timestamp) -> bool {
+        let found = self.words.get_mut(word).and_then(|rows| {
+            rows.binary_search_by_key(&tool, |row| row.tool).ok().map(|place| &mut rows[place])
+        });
+        let Some(row) = found else {
+            let Some(score) = change.new_score else { return false };
+            let count = |number: i32| u32::try_from(number).unwrap_or(0);
+            let (usage, success) = (count(change.usage), count(change.success));
+            self.put(word, Row { tool, score: single(score), usage, success, last_used: seconds(at) });
+            return true;
+        };
+        let before = *row;
+        row.score = single(change.apply(f64::from(row.score)));
+        row.usage = row.usage.saturating_add_signed(change.usage);
+        row.success = row.success.saturating_add_signed(change.success);
+        row.last_used = row.last_used.max(seconds(at));
+        let after = *row;
+        let sums = self.sums(tool);
+        sums.score += f64::from(after.score) - f64::from(before.score);
+        sums.usage = sums.usage + u64::from(after.usage) - u64::from(before.usage);
+        true
+    }
+
+    /// Puts a row in the place of the one there may be.
+    pub(super) fn put(&mut self, word: &str, row: Row) {
+        self.remove(word, row.tool);
+        if !self.words.contains_key(word) {
+            self.words.insert(word.into(), Vec::with_capacity(1));
+        }
+        if let Some(rows) = self.words.get_mut(word) {
+            let place = rows.partition_point(|other| other.tool < row.tool);
+            rows.insert(place, row);
+        }
+        self.rows += 1;
+        let sums = self.sums(row.tool);
+        sums.rows += 1;
+        sums.score += f64::from(row.score);
+        sums.usage += u64::from(row.usage);
+    }
+
+    fn remove(&mut self, word: &str, tool: u32) {
+        let Some(rows) = self.words.get_mut(word) else { return };
+        let Ok(place) = rows.binary_search_by_key(&tool, |row| row.tool) else { return };
+        let row = rows.remove(place);
+        if rows.is_empty() {
+            self.words.remove(word);
+        }
+        self.rows -= 1;
+        let sums = self.sums(tool);
+        sums.rows -= 1;
+        sums.score -= f64::from(row.score);
+        sums.usage -= u64::from(row.usage);
+    }
+
+    /// Forgets the rows that were used least, and least lately, until so many are left; answers which.
+    pub(super) fn forget_down_to(&mut self, rows: usize) -> Vec<(Box<str>, u32)> {
+        let surplus = self.rows.saturating_sub(rows);
+        if surplus == 0 {
+            return Vec::new();
+        }
+        let newest = self.words.values().flatten().map(|row| row.last_used).max().unwrap_or(0);
+        let worth = |row: &Row| {
+            let days = i32::try_from((newest - row.last_used) / 86_400).unwrap_or(i32::MAX);
+            f64::from(row.usage.max(1)) * growth(-days, super::HALF_LIFE_DAYS)
+        };
+        let mut all: Vec<(f64, &str, u32)> = self
+            .words
+            .iter()
+            .flat_map(|(word, rows)| rows.iter().map(move |row| (worth(row), &**word, row.tool)))
+            .collect();
+        all.select_nth_unstable_by(surplus - 1, |a, b| a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
+        let mut gone: Vec<(Box<str>, u32)> =
+            all[..surplus].iter().map(|(_, word, tool)| (Box::from(*word), *tool)).collect();
+        gone.sort_unstable();
+        for (word, tool) in &gone {
+            self.remove(word, *tool);
+        }
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::score::{lesson, opinion};
+    use super::*;
+    use crate::model::ToolType;
+
+    #[test]
+    fn sums_follow_the_rows() {
+        let at = Timestamp::from_millis(86_400_000);
+        let mut recorded = Recorded::default();
+        assert!(!recorded.change("word", 0, &opinion(true), at), "feedback creates nothing");
+        for (word, tool, succeeded) in [("word", 0, true), ("word", 0, false), ("word", 1, true), ("other", 0, true)] {
+            assert!(recorded.change(word, tool, &lesson(ToolType::Mcp, succeeded), at));
+        }
+        assert_eq!((recorded.rows(), recorded.words()), (3, 2));
+        let first = recorded.tools()[0];
+        assert_eq!((first.rows, first.usage), (2, 3));
+        assert!((first.score - 1.95).abs() < 1e-5);
+        assert_eq!(recorded.row("word", 0).map(|row| (row.usage, row.success)), Some((2, 1)));
+        // The least used goes first, and of two alike the one that comes first in the alphabet.
+        assert_eq!(recorded.forget_down_to(2), [(Box::from("other"), 0)]);
+        assert_eq!((recorded.rows(), recorded.words(), recorded.tools()[0].usage), (2, 1, 2));
+    }
+}

@@ -1,0 +1,167 @@
+//! Text to words: what prompts, inputs of tools, identifiers and paths have in common.
+
+use std::borrow::Cow;
+
+use rust_stemmers::{Algorithm, Stemmer};
+use serde_json::Value;
+use twox_hash::XxHash3_64;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// The most words of one text that are looked at; the first ones, because that is where people say what they want.
+pub const MAX_WORDS: usize = 64;
+
+/// Longer ones are digests, keys and encoded data.
+const MAX_WORD_CHARS: usize = 40;
+
+/// Words of English that say how a sentence is built, not what it is about. They count only next to another word.
+const STOP_WORDS: [&str; 63] = [
+    "a", "am", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "could", "d", "did", "do",
+    "does", "for", "from", "had", "has", "have", "i", "if", "in", "is", "it", "its", "ll", "m", "may", "me",
+    "might", "my", "of", "on", "or", "our", "re", "s", "should", "so", "some", "t", "that", "the", "there",
+    "these", "they", "this", "those", "to", "us", "ve", "was", "we", "were", "will", "with", "would", "you",
+    "your", "yours",
+];
+
+/// A word as it is compared, and as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// In lower case and without accents, but whole.
+    pub text: String,
+    /// What stands for all forms of the word: a hash of its stem.
+    pub(super) key: u64,
+    /// Whether it only holds the sentence together.
+    pub(super) filler: bool,
+}
+
+impl Word {
+    fn new(text: String, stemmer: &Stemmer) -> Self {
+        let key = XxHash3_64::oneshot(stemmer.stem(&text).as_bytes());
+        let filler = STOP_WORDS.binary_search(&text.as_str()).is_ok();
+        Self { text, key, filler }
+    }
+}
+
+/// The first [`MAX_WORDS`] words of `text`.
+///
+/// Boundaries are those of Unicode; identifiers are split at their capitals and underscores (`HTTPServer_name` is
+/// three words), paths at their separators. Case and accents do not count, nor do the endings of English words.
+#[must_use]
+pub fn words(text: &str) -> Vec<Word> {
+    let stemmer = Stemmer::create(Algorithm::English);
+    text.unicode_words()
+        .flat_map(|word| word.split(|c: char| !c.is_alphanumeric() && !is_combining_mark(c)))
+        .flat_map(humps)
+        .filter(|part| !part.is_empty() && part.chars().count() <= MAX_WORD_CHARS)
+        .map(folded)
+        .filter(|part| !part.is_empty())
+        .take(MAX_WORDS)
+        .map(|part| Word::new(part, &stemmer))
+        .collect()
+}
+
+/// `getUserName` as `get`, `User`, `Name`, and `HTTPServer` as `HTTP`, `Server`.
+fn humps(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(word);
+    std::iter::from_fn(move || {
+        let word = rest.take()?;
+        let mut before: Option<char> = None;
+        let mut letters = word.char_indices().peekable();
+        while let Some((at, letter)) = letters.next() {
+            let next_is_small = letters.peek().is_some_and(|(_, next)| next.is_lowercase());
+            let starts = before.is_some_and(|before| {
+                letter.is_uppercase() && (before.is_lowercase() || (before.is_uppercase() && next_is_small))
+            });
+            if starts {
+                let (hump, others) = word.split_at(at);
+                rest = Some(others);
+                return Some(hump);
+            }
+            before = Some(letter);
+        }
+        Some(word)
+    })
+}
+
+/// Without case, accents and other differences of writing.
+fn folded(word: &str) -> String {
+    if word.is_ascii() {
+        return word.to_ascii_lowercase();
+    }
+    word.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect()
+}
+
+/// What an input of a tool says: the texts in it if it is JSON, for its keys say only which tool it is of; else itself.
+#[must_use]
+pub fn spoken(input: &str) -> Cow<'_, str> {
+    if !input.trim_start().starts_with(['{', '[', '"']) {
+        return Cow::Borrowed(input);
+    }
+    let Ok(value) = serde_json::from_str::<Value>(input) else { return Cow::Borrowed(input) };
+    let mut text = String::new();
+    collect(&value, &mut text);
+    Cow::Owned(text)
+}
+
+fn collect(value: &Value, text: &mut String) {
+    match value {
+        Value::String(said) => {
+            text.push_str(said);
+            text.push('\n');
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, text)),
+        Value::Object(members) => members.values().for_each(|member| collect(member, text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Vec<String> {
+        words(text).into_iter().map(|word| word.text).collect()
+    }
+
+    #[test]
+    fn stop_words_are_in_order_for_the_search() {
+        assert!(STOP_WORDS.is_sorted());
+    }
+
+    #[test]
+    fn identifiers_and_paths_come_apart() {
+        assert_eq!(
+            texts("parseHTTPRequest in dcm-server/src/guard_test.rs"),
+            ["parse", "http", "request", "in", "dcm", "server", "src", "guard", "test", "rs"]
+        );
+        assert_eq!(texts("sha256 of ÜberPrüfung"), ["sha256", "of", "uber", "prufung"]);
+    }
+
+    #[test]
+    fn forms_of_a_word_are_one_word() {
+        let keys: Vec<u64> = words("paper papers Papers' PAPER").iter().map(|word| word.key).collect();
+        assert!(keys.windows(2).all(|two| two[0] == two[1]), "{keys:?}");
+        // Composed and decomposed writing are the same.
+        assert_eq!(words("résumé")[0].key, words("re\u{301}sume\u{301}")[0].key);
+    }
+
+    #[test]
+    fn text_without_spaces_has_words_too() {
+        assert_eq!(texts("天気予報").len(), 4);
+    }
+
+    #[test]
+    fn long_words_and_long_texts_end() {
+        assert_eq!(texts(&format!("a {} b", "x".repeat(41))), ["a", "b"]);
+        assert_eq!(words(&"word ".repeat(1000)).len(), MAX_WORDS);
+    }
+
+    #[test]
+    fn of_json_only_what_it_says() {
+        let input = r#"{"command":"cargo test","timeout":5,"todos":[{"content":"Fix it","status":"open"}]}"#;
+        assert_eq!(spoken(input).split_whitespace().collect::<Vec<_>>(), ["cargo", "test", "Fix", "it", "open"]);
+        assert_eq!(spoken("{not json"), "{not json");
+        assert_eq!(spoken("plain"), "plain");
+    }
+}
