@@ -117,9 +117,14 @@ pub(super) struct Suggest {
 
 impl Suggest {
     pub(super) async fn run(self, client: &Client, as_json: bool) -> Outcome {
-        let keywords = self.words.join(" ");
-        let suggest =
-            RoutingSuggest { keywords, limit: self.limit, min_score: None, tool_type: self.tool_type };
+        let suggest = RoutingSuggest {
+            keywords: None,
+            prompt: Some(self.words.join(" ")),
+            limit: self.limit,
+            min_score: None,
+            tool_type: self.tool_type,
+            exclude_types: None,
+        };
         let answer = client.routing_suggest(suggest).await;
         answered(client, as_json, answer, suggestions_text)
     }
@@ -134,17 +139,21 @@ fn suggestions_text(answer: &Suggestions) -> String {
     for one in &answer.suggestions {
         let name = plain(&one.tool_name);
         let padding = " ".repeat(width.saturating_sub(name.chars().count()));
-        let words = Painted(FAINT, plain(&one.keyword_matches.join(" ")));
+        let why: Vec<&str> = one.why.iter().map(|share| &*share.word).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{}{padding}  {:<8} {:>6.3}  {:>4} uses  {:>3} %  {words}",
+            "{}{padding}  {:<8} {:>3.0} %  {:>4} uses, {:>3} % of them well  {}",
             Painted(STRONG, name),
             one.tool_type.as_str(),
-            one.score,
+            one.confidence * 100.0,
             one.usage_count,
-            one.success_rate
+            one.success_rate,
+            Painted(FAINT, plain(&why.join(" ")))
         );
+    }
+    if answer.abstained {
+        text.push_str("none of them is certain enough to rely on\n");
     }
     text
 }
