@@ -28,6 +28,7 @@ mod reply;
 mod router;
 mod serve;
 mod shell;
+mod socket;
 #[cfg(test)]
 mod tests;
 

@@ -61,12 +61,13 @@
 //!
 //! | feature | brings | on by default |
 //! |---|---|---|
-//! | (none) | [`api`], [`model`], [`transcript`], [`observe`]: all that a client needs, and no I/O | |
+//! | (none) | [`api`], [`model`], [`transcript`], [`hooks`], [`observe`]: all that a client needs, and no I/O | |
 //! | `routing` | [`routing`]: the scorer alone, without I/O | with `engine` |
 //! | `engine` | [`Dcm`] and [`storage`], for a store of your own | with `sqlite` |
 //! | `sqlite` | the embedded store; SQLite is compiled in | yes |
 //! | `postgres` | the store on PostgreSQL 14 or later | no |
 //! | `postgres-tls` | encrypted connections to it | no |
+//! | `tokens` | exact counts of tokens for the budgets of briefs | no |
 //! | `conformance` | [`conformance`] | no |
 
 pub mod api;
@@ -81,6 +82,7 @@ mod engine;
 mod error;
 #[cfg(feature = "engine")]
 pub mod feed;
+pub mod hooks;
 mod id;
 mod json;
 pub mod model;

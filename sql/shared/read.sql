@@ -176,6 +176,23 @@ select * from (
 ) as mail
 order by priority desc, created_at, id limit :limit
 
+-- name: message_get
+select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at
+from agent_messages where id = :id
+
+-- name: receipts_of
+select x.message_id, x.agent_id, r.injected_at, r.times_injected, coalesce(r.seen_at, d.read_at), r.acknowledged_at
+from (
+    select message_id, agent_id from message_receipts where message_id = :id
+    union select message_id, agent_id from message_reads where message_id = :id
+) as x
+left join message_receipts r on r.message_id = x.message_id and r.agent_id = x.agent_id
+left join message_reads d on d.message_id = x.message_id and d.agent_id = x.agent_id
+order by x.agent_id limit 1000
+
+-- name: hook_state
+select state from hook_states where session_id = :session_id
+
 -- name: inbox_unread
 select count(*) from agent_messages m
 where (m.expires_at is null or m.expires_at > :now) and (false

@@ -40,7 +40,17 @@ pub(super) enum Identity {
 pub(super) enum Command {
     Subscribe { channel: String, after: Option<Position>, reply: oneshot::Sender<Result<()>> },
     Unsubscribe { channel: String, reply: oneshot::Sender<Result<()>> },
-    Publish { channel: String, event: String, data: Value, reply: oneshot::Sender<Result<()>> },
+    Publish(Publication),
+}
+
+/// An event on its way to the server.
+pub(super) struct Publication {
+    /// Makes all attempts one.
+    pub(super) key: String,
+    pub(super) channel: String,
+    pub(super) event: String,
+    pub(super) data: Value,
+    pub(super) reply: oneshot::Sender<Result<()>>,
 }
 
 pub(super) struct Driver {
@@ -69,6 +79,8 @@ pub(super) struct State {
     seen: Seen,
     acks: Acks,
     frames_sent: u64,
+    /// What was published when the connection was lost, so that nobody knows whether it was done.
+    unanswered: Vec<Publication>,
     /// Whether there was a complete connection since the last attempts were counted.
     connected: bool,
     /// Refused tokens in a row.
@@ -95,7 +107,8 @@ enum Waiting {
         after: Option<Position>,
         reply: oneshot::Sender<Result<()>>,
     },
-    Reply(oneshot::Sender<Result<()>>),
+    Unsubscribe(oneshot::Sender<Result<()>>),
+    Publish(Publication),
     Nobody,
 }
 
@@ -205,11 +218,15 @@ impl Driver {
             Err(ended) => ended,
         };
         for (_, waiting) in session.waiting.drain() {
-            if let Waiting::Subscribe { reply, .. } | Waiting::Reply(reply) = waiting {
-                let unknown =
-                    "the connection was lost before the server answered: it may or may not have done it";
-                // Nobody waits any more: then nobody is interested.
-                let _ = reply.send(Err(Error::new(ErrorKind::Unavailable, unknown)));
+            match waiting {
+                Waiting::Publish(publication) => self.state.unanswered.push(publication),
+                Waiting::Subscribe { reply, .. } | Waiting::Unsubscribe(reply) => {
+                    let unknown =
+                        "the connection was lost before the server answered: it may or may not have done it";
+                    // Nobody waits any more: then nobody is interested.
+                    let _ = reply.send(Err(Error::new(ErrorKind::Unavailable, unknown)));
+                }
+                Waiting::Auth | Waiting::First(_) | Waiting::Nobody => {}
             }
         }
         ended
@@ -351,6 +368,9 @@ impl Driver {
         }
         if !session.complete && !session.waiting.values().any(Waiting::holds_up) {
             session.complete = true;
+            for publication in std::mem::take(&mut self.state.unanswered) {
+                self.carry_out(session, Command::Publish(publication)).await?;
+            }
             self.state.connected = true;
             self.state.refused_tokens = 0;
             self.state.pending.push_back(Ok(Item::Connected));
@@ -362,28 +382,31 @@ impl Driver {
         &mut self,
         session: &mut Session,
         id: &str,
-        outcome: Result<Option<Position>, String>,
+        outcome: Result<Option<Position>>,
     ) -> Result<(), Ended> {
-        let refused = |text: String| Error::new(ErrorKind::Forbidden, text);
         match (session.waiting.remove(id), outcome) {
             (Some(Waiting::Auth), Ok(_)) => self.subscribe_all(session).await?,
-            (Some(Waiting::Auth), Err(text)) => return Err(self.token_refused(text)),
             (Some(Waiting::First(channel)), Ok(position)) => self.begins_at(&channel, position),
-            (Some(Waiting::First(channel)), Err(text)) => {
-                return Err(Ended::Failed(
-                    refused(format!("{channel}: {text}")).with_extra("channel", channel),
-                ));
+            (Some(Waiting::Auth | Waiting::First(_)), Err(error)) if is_passing(&error) => {
+                return Err(Ended::Lost(error));
+            }
+            (Some(Waiting::Auth), Err(error)) => return Err(self.token_refused(error.message())),
+            (Some(Waiting::First(channel)), Err(error)) => {
+                let text = format!("{channel}: {}", error.message());
+                return Err(Ended::Failed(Error::new(error.kind(), text).with_extra("channel", channel)));
             }
             (Some(Waiting::Subscribe { channel, after, reply }), outcome) => {
-                let answer = outcome.map_err(|text| refused(format!("{channel}: {text}")));
                 // A dropped reply is not missed by anybody.
-                let _ = reply.send(answer.map(|position| {
+                let _ = reply.send(outcome.map(|position| {
                     self.channels.insert(channel.clone(), after);
                     self.begins_at(&channel, position);
                 }));
             }
-            (Some(Waiting::Reply(reply)), outcome) => {
-                let _ = reply.send(outcome.map(drop).map_err(refused));
+            (Some(Waiting::Unsubscribe(reply)), outcome) => {
+                let _ = reply.send(outcome.map(drop));
+            }
+            (Some(Waiting::Publish(publication)), outcome) => {
+                let _ = publication.reply.send(outcome.map(drop));
             }
             (Some(Waiting::Nobody) | None, _) => {}
         }
@@ -418,7 +441,7 @@ impl Driver {
         if let Some(id) = id
             && session.waiting.contains_key(&id)
         {
-            return self.answered(session, &id, Err(text)).await;
+            return self.answered(session, &id, Err(Error::invalid(text))).await;
         }
         if matches!(code, "4001" | "4002" | "4003") {
             if session.complete
@@ -432,7 +455,7 @@ impl Driver {
                 session.waiting.insert(id, Waiting::Nobody);
                 return Ok(());
             }
-            return Err(self.token_refused(text));
+            return Err(self.token_refused(&text));
         }
         let error = Error::invalid(text).with_extra("code", code);
         self.state.pending.push_back(Ok(Item::Complaint(error)));
@@ -440,7 +463,7 @@ impl Driver {
     }
 
     /// A token that was minted a moment ago may meet a server with a new secret: that is worth one more.
-    fn token_refused(&mut self, text: String) -> Ended {
+    fn token_refused(&mut self, text: &str) -> Ended {
         let error = Error::new(ErrorKind::Unauthorized, text);
         self.state.refused_tokens += 1;
         if matches!(self.identity, Identity::Agent(_)) && self.state.refused_tokens < 2 {
@@ -457,12 +480,13 @@ impl Driver {
             }
             Command::Unsubscribe { channel, reply } => {
                 self.channels.remove(&channel);
-                (frame::unsubscribe(&id, &channel), Waiting::Reply(reply))
+                (frame::unsubscribe(&id, &channel), Waiting::Unsubscribe(reply))
             }
             // Whoever published has given up waiting for a connection: it must not happen behind his back.
-            Command::Publish { reply, .. } if reply.is_closed() => return Ok(()),
-            Command::Publish { channel, event, data, reply } => {
-                (frame::publish(&id, &channel, &event, &data), Waiting::Reply(reply))
+            Command::Publish(publication) if publication.reply.is_closed() => return Ok(()),
+            Command::Publish(publication) => {
+                let Publication { key, channel, event, data, .. } = &publication;
+                (frame::publish(&id, key, channel, event, data), Waiting::Publish(publication))
             }
         };
         session.waiting.insert(id, waiting);
@@ -542,11 +566,11 @@ impl State {
 
 /// Whether it is worth another attempt.
 fn lost_or_failed(error: Error, transient: bool) -> Ended {
-    match error.kind() {
-        ErrorKind::Unavailable | ErrorKind::RateLimited | ErrorKind::Internal => Ended::Lost(error),
-        _ if transient => Ended::Lost(error),
-        _ => Ended::Failed(error),
-    }
+    if transient || is_passing(&error) { Ended::Lost(error) } else { Ended::Failed(error) }
+}
+
+fn is_passing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::RateLimited | ErrorKind::Internal)
 }
 
 /// Waits until the listener is to end.

@@ -1,6 +1,6 @@
 //! The frames of the socket, to and fro.
 
-use dcm::{Position, Timestamp};
+use dcm::{Error, ErrorKind, Position, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ pub(super) enum Frame {
     /// The answer to the frame of ours with this id.
     Answer {
         id: String,
-        outcome: Result<Option<Position>, String>,
+        outcome: dcm::Result<Option<Position>>,
     },
     /// Wants a pong.
     Ping,
@@ -65,7 +65,9 @@ impl Frame {
             Some("ack") => match (members.id, members.success) {
                 (Some(id), true) => Self::Answer { id, outcome: Ok(position) },
                 (Some(id), false) => {
-                    Self::Answer { id, outcome: Err(members.error.unwrap_or_else(|| "refused".to_owned())) }
+                    let kind = kind_of(members.code.as_ref().and_then(Value::as_str));
+                    let text = members.error.unwrap_or_else(|| "refused".to_owned());
+                    Self::Answer { id, outcome: Err(Error::new(kind, text)) }
                 }
                 (None, _) => Self::Other,
             },
@@ -102,6 +104,17 @@ impl Frame {
     }
 }
 
+/// What the code of a refusal says.
+fn kind_of(code: Option<&str>) -> ErrorKind {
+    match code {
+        Some("INVALID") => ErrorKind::Invalid,
+        Some("KEY_REUSED") => ErrorKind::KeyReused,
+        Some("UNAVAILABLE") => ErrorKind::Unavailable,
+        Some("ERROR") => ErrorKind::Internal,
+        _ => ErrorKind::Forbidden,
+    }
+}
+
 /// `{"type":"auth", …}`
 pub(super) fn auth(id: &str, token: &str) -> String {
     json!({"type": "auth", "id": id, "token": token, "dedupe": true}).to_string()
@@ -122,10 +135,13 @@ pub(super) fn unsubscribe(id: &str, channel: &str) -> String {
 }
 
 /// `{"type":"publish", …}`
-pub(super) fn publish(id: &str, channel: &str, event: &str, data: &Value) -> String {
+///
+/// With the same `key` it is done once, however often it is sent.
+pub(super) fn publish(id: &str, key: &str, channel: &str, event: &str, data: &Value) -> String {
     let mut frame = Map::new();
     frame.insert("type".to_owned(), "publish".into());
     frame.insert("id".to_owned(), id.into());
+    frame.insert("idempotency_key".to_owned(), key.into());
     frame.insert("channel".to_owned(), channel.into());
     frame.insert("event".to_owned(), event.into());
     if !data.is_null() {
@@ -186,7 +202,7 @@ mod tests {
     #[test]
     fn answers_errors_and_gaps() {
         let answer = Frame::read(br#"{"type":"ack","id":"1","success":false,"error":"no"}"#).unwrap();
-        assert!(matches!(answer, Frame::Answer { outcome: Err(text), .. } if text == "no"));
+        assert!(matches!(answer, Frame::Answer { outcome: Err(error), .. } if error.message() == "no"));
         let error = Frame::read(br#"{"type":"error","error":"bad token","code":"4001"}"#).unwrap();
         assert!(
             matches!(error, Frame::Error { id: None, code, text } if code == "4001" && text == "bad token")
@@ -208,8 +224,8 @@ mod tests {
             json!({"type": "subscribe", "id": "1", "channel": "topics/\"x\"", "after": "1-2"})
         );
         assert_eq!(
-            serde_json::from_str::<Value>(&publish("2", "global", "system.info", &Value::Null)).unwrap(),
-            json!({"type": "publish", "id": "2", "channel": "global", "event": "system.info"})
+            serde_json::from_str::<Value>(&publish("2", "k", "global", "system.info", &Value::Null)).unwrap(),
+            json!({"type": "publish", "id": "2", "idempotency_key": "k", "channel": "global", "event": "system.info"})
         );
     }
 }

@@ -36,6 +36,7 @@ mod socket;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -46,12 +47,14 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 pub use item::{Event, Gap, GapReason, Item};
 
 use crate::Client;
+use crate::client::Inner;
 use acks::Handled;
-use driver::{Command, Driver, Identity, State};
+use driver::{Command, Driver, Identity, Publication, State};
 
 /// How many items may wait for the owner of a listener.
 const BUFFER: usize = 256;
@@ -165,6 +168,7 @@ impl ListenBuilder {
             commands: command_sender,
             handled: handled_sender,
             patience: self.client.0.timeout,
+            client: Arc::clone(&self.client.0),
             anonymous: matches!(self.identity, Identity::Anonymous),
         };
         let driver = Driver {
@@ -298,18 +302,20 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     handled: mpsc::UnboundedSender<Handled>,
     patience: Duration,
+    client: Arc<Inner>,
     anonymous: bool,
 }
 
 impl Handle {
     /// Publishes an event. When this returns, the event is in the log.
     ///
-    /// While the connection is away it waits for the next one, as long as a call of the client may take.
+    /// While the connection is away it waits for the next one, as long as a call of the client may take. It is published
+    /// once, also when the connection is lost before the server has answered.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Forbidden`] when the server refuses it, with its reason; [`ErrorKind::Unavailable`] when there was
-    /// no connection in time, or when it was lost before the server answered.
+    /// [`ErrorKind::Forbidden`] or [`ErrorKind::Invalid`] when the server refuses it, with its reason;
+    /// [`ErrorKind::Unavailable`] when there was no answer in time: then it may or may not be in the log.
     pub async fn publish(
         &self,
         channel: impl Into<String>,
@@ -318,8 +324,9 @@ impl Handle {
     ) -> Result<()> {
         let data = serde_json::to_value(data)
             .map_err(|error| Error::invalid_field("Invalid data", "data", error.to_string()))?;
-        let (channel, event) = (channel.into(), event.into());
-        self.ask(|reply| Command::Publish { channel, event, data, reply }).await
+        let (key, channel, event) =
+            (self.client.keys.next::<Uuid>().to_string(), channel.into(), event.into());
+        self.ask(|reply| Command::Publish(Publication { key, channel, event, data, reply })).await
     }
 
     /// Listens to one more channel, from the agent's place in the log or from now on, or from after a position.

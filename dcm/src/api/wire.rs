@@ -1,7 +1,7 @@
 //! Operation to HTTP and back, without any I/O.
 //!
 //! The path takes its parameters from the fields of the same name; the other fields travel as a query (GET, DELETE)
-//! or as a JSON body (POST, PATCH).
+//! or as a JSON body (POST, PATCH), except for those that an operation wants in the query all the same.
 
 use serde_json::Value;
 
@@ -46,17 +46,19 @@ pub fn to_request<O: Operation>(operation: &O) -> Result<WireRequest> {
         rest = after;
     }
     path_and_query.push_str(rest);
-    if O::META.method.has_body() {
-        let body = Value::Object(fields).to_string();
-        return Ok(WireRequest { method: O::META.method.as_str(), path_and_query, body: Some(body) });
-    }
-    for (index, (name, value)) in fields.iter().enumerate() {
+    let (body, query) = if O::META.method.has_body() {
+        let (query, body) = fields.into_iter().partition(|(name, _)| O::META.query.contains(&&**name));
+        (Some(Value::Object(body).to_string()), query)
+    } else {
+        (None, fields)
+    };
+    for (index, (name, value)) in query.iter().enumerate() {
         path_and_query.push(if index == 0 { '?' } else { '&' });
         path_and_query.push_str(name);
         path_and_query.push('=');
         percent_encode(&plain_text(value), &mut path_and_query);
     }
-    Ok(WireRequest { method: O::META.method.as_str(), path_and_query, body: None })
+    Ok(WireRequest { method: O::META.method.as_str(), path_and_query, body })
 }
 
 /// Reads an operation from the parts of an HTTP request; `path` and `query` are percent-decoded pairs.
@@ -66,11 +68,12 @@ pub fn to_request<O: Operation>(operation: &O) -> Result<WireRequest> {
 /// [`crate::ErrorKind::Invalid`] with the complaints by field. Bounds are checked by whoever executes it.
 pub fn from_request<O: Operation>(
     path: Vec<(String, String)>,
-    query: Vec<(String, String)>,
+    mut query: Vec<(String, String)>,
     body: &[u8],
 ) -> Result<O> {
     let source = if O::META.method.has_body() {
-        FieldSource::from_body(path, body)?
+        query.retain(|(name, _)| O::META.query.contains(&&**name));
+        FieldSource { query, ..FieldSource::from_body(path, body)? }
     } else {
         FieldSource { path, query, ..FieldSource::default() }
     };

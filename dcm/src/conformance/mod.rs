@@ -64,6 +64,7 @@ pub mod events;
 mod expect;
 mod fixture;
 pub mod hierarchy;
+pub mod hooks;
 pub mod ingest;
 mod inputs;
 pub mod messages;

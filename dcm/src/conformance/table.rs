@@ -176,6 +176,14 @@ macro_rules! for_each_conformance_case {
                 foreign_channels_are_refused: event_list auth_token;
                 a_position_that_never_was_is_a_gap: event_list;
             }
+            hooks {
+                events_become_a_tree: hook;
+                a_transcript_agrees_with_hooks: hook ingest;
+                a_message_is_told_once: hook message_send receipts_get receipt_acknowledge;
+                what_is_told_is_counted: hook session_get;
+                unknown_messages_have_no_receipts: receipts_get receipt_acknowledge;
+                bad_input_names_the_field: hook receipt_acknowledge;
+            }
             ingest {
                 a_session_becomes_a_tree: ingest;
                 a_repeat_changes_nothing: ingest;

@@ -131,6 +131,19 @@ impl Subscriber {
         &self.identity
     }
 
+    /// Everything up to here was looked at.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.cursor.position()
+    }
+
+    /// Whether the next event must be read from the store: [`Subscriber::ready`] does, and should not be given up for
+    /// anything that can wait.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     /// The channels it listens to.
     pub fn channels(&self) -> impl Iterator<Item = &str> {
         self.subscriptions.iter().map(|one| &*one.channel)

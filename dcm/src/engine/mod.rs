@@ -4,6 +4,7 @@ mod config;
 mod delivering;
 mod events;
 mod health;
+mod hooks;
 mod maintenance;
 mod reading;
 pub(crate) mod rules;

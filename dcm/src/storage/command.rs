@@ -151,6 +151,11 @@ impl Batch {
         })
     }
 
+    /// The time at which the batch is decided.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// A new name for one attempt to commit the batch.
     pub(crate) fn attempt(&self) -> EventId {
         self.ids.next()

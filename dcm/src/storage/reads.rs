@@ -1,6 +1,7 @@
 //! The reading half of a store.
 
 use super::BoxFuture;
+use super::brief::{BriefQuery, BriefRows};
 use crate::api::actions::{ActionSummary, HourCount};
 use crate::api::context::{
     ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
@@ -12,8 +13,8 @@ use crate::api::system::MessageCounts;
 use crate::error::Result;
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, Compaction, KeywordScore, Message, Project, ProjectStats, Request, Session, Subscription,
-    Subtask, Task,
+    Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Receipt, Request, Session,
+    Subscription, Subtask, Task,
 };
 use crate::time::Timestamp;
 
@@ -70,6 +71,15 @@ pub struct ActiveFilter {
     pub project_id: Option<ProjectId>,
     /// Only those that have not ended.
     pub active_only: bool,
+}
+
+/// A message, and how far it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceiptRows {
+    /// The message.
+    pub message: Message,
+    /// A line for everybody who was told of it or has read it.
+    pub receipts: Vec<Receipt>,
 }
 
 /// Which messages an agent sees.
@@ -147,7 +157,7 @@ pub struct ContextQuery {
     pub now: Timestamp,
 }
 
-/// What a brief is compiled from.
+/// The raw data of a context.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ContextRows {
     /// Open subtasks of the session whose agent id or type is the agent, by urgency; at most 20.
@@ -272,6 +282,10 @@ pub trait ReadStore: Send + Sync {
 
     /// One session.
     fn session(&self, id: String) -> BoxFuture<'_, Result<Option<Session>>>;
+    /// What is remembered of a session between the events of its hooks.
+    fn hook_state(&self, session_id: String) -> BoxFuture<'_, Result<Option<HookState>>>;
+    /// A message, and how far it has come with those who were told of it or have read it.
+    fn receipts(&self, id: MessageId) -> BoxFuture<'_, Result<Option<ReceiptRows>>>;
     /// Sessions, newest first, and how many match.
     fn session_page(&self, filter: ActiveFilter, page: Page) -> BoxFuture<'_, Result<(Vec<Session>, i64)>>;
     /// Sessions in numbers.
@@ -322,6 +336,8 @@ pub trait ReadStore: Send + Sync {
     fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>>;
     /// The newest compaction of a session.
     fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>>;
-    /// What a brief is compiled from.
+    /// The raw data of a context.
     fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>>;
+    /// What a brief is compiled from: bounded, however much there is.
+    fn brief(&self, query: BriefQuery) -> BoxFuture<'_, Result<BriefRows>>;
 }

@@ -1,5 +1,6 @@
 //! The reading half of the store: one named query each, the rows made into the model.
 
+use super::brief::{brief_rows, brief_statement};
 use super::driver::Driver;
 use super::rows::{FromRow, all, first};
 use super::store::SqlStore;
@@ -15,12 +16,12 @@ use crate::api::system::MessageCounts;
 use crate::error::{Error, Result};
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, Compaction, KeywordScore, Message, Project, ProjectStats, Request, RequestStatus, Session,
-    Subscription, Subtask, Task,
+    Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Request, RequestStatus,
+    Session, Subscription, Subtask, Task,
 };
 use crate::storage::{
-    ActionFilter, ActiveFilter, BoxFuture, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Metrics, Page, ReadStore, RequestFilter, RoutingRows, SubtaskFilter,
+    ActionFilter, ActiveFilter, BoxFuture, BriefQuery, BriefRows, ContextQuery, ContextRows, HierarchyRows,
+    InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RoutingRows, SubtaskFilter,
 };
 use crate::time::Timestamp;
 
@@ -426,6 +427,24 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         Box::pin(self.one(Statement::new("session_get").with("id", id)))
     }
 
+    fn hook_state(&self, session_id: String) -> BoxFuture<'_, Result<Option<HookState>>> {
+        Box::pin(async move {
+            let statement = Statement::new("hook_state").with("session_id", session_id);
+            let rows = self.queries(vec![statement]).await?.next()?;
+            let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
+            Ok(serde_json::from_str(row.json(0)?.as_str()).ok())
+        })
+    }
+
+    fn receipts(&self, id: MessageId) -> BoxFuture<'_, Result<Option<ReceiptRows>>> {
+        Box::pin(async move {
+            let statements = ["message_get", "receipts_of"].map(|query| Statement::new(query).with("id", id));
+            let mut answers = self.queries(statements.to_vec()).await?;
+            let Some(message) = first(answers.next()?)? else { return Ok(None) };
+            Ok(Some(ReceiptRows { message, receipts: all(answers.next()?)? }))
+        })
+    }
+
     fn session_page(&self, filter: ActiveFilter, page: Page) -> BoxFuture<'_, Result<(Vec<Session>, i64)>> {
         let rows = paged(sessions("session_page", &filter), page);
         Box::pin(self.page_of(rows, sessions("session_page_count", &filter)))
@@ -579,6 +598,10 @@ impl<D: Driver> ReadStore for SqlStore<D> {
 
     fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>> {
         Box::pin(self.one(Statement::new("newest_compaction").with("session_id", session)))
+    }
+
+    fn brief(&self, query: BriefQuery) -> BoxFuture<'_, Result<BriefRows>> {
+        Box::pin(async move { brief_rows(self.query(brief_statement(query)).await?) })
     }
 
     fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>> {

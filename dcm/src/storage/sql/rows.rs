@@ -5,8 +5,8 @@ use crate::api::actions::ActionSummary;
 use crate::api::hierarchy::SubtaskNode;
 use crate::error::Result;
 use crate::model::{
-    Action, Blocking, Compaction, Message, Project, Request, RequestStatus, Session, Subscription, Subtask,
-    SubtaskStatus, Task, TaskStatus,
+    Action, Blocking, Compaction, Message, Project, Receipt, ReceiptState, Request, RequestStatus, Session,
+    Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
 use crate::storage::state::{KnownAction, NewEvent};
 use crate::time::Timestamp;
@@ -152,6 +152,22 @@ impl FromRow for KnownAction {
             tool_use_id: row.opt_text(2)?,
             subtask_id: row.opt_id(3)?,
             exit_code: row.opt_int32(4)?.unwrap_or(0),
+            unanswered: row.boolean(5)?,
+        })
+    }
+}
+
+impl FromRow for Receipt {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        let (injected_at, seen_at, acknowledged_at) = (row.opt_time(2)?, row.opt_time(4)?, row.opt_time(5)?);
+        Ok(Self {
+            message_id: row.id(0)?,
+            agent_id: row.text(1)?,
+            state: ReceiptState::of(injected_at, seen_at, acknowledged_at),
+            injected_at,
+            times_injected: row.opt_int32(3)?.unwrap_or(0),
+            seen_at,
+            acknowledged_at,
         })
     }
 }
@@ -284,20 +300,24 @@ into_cells! { |row: Task| {
     "completed_at" = row.completed_at,
 } }
 
-into_cells! { |row: Subtask| {
-    "id" = row.id,
-    "task_list_id" = row.task_list_id,
-    "agent_type" = row.agent_type,
-    "agent_id" = row.agent_id,
-    "description" = row.description,
-    "status" = row.status,
-    "blocked_by" = list(row.blocked_by.as_ref()),
-    "created_at" = row.created_at,
-    "started_at" = row.started_at,
-    "completed_at" = row.completed_at,
-    "context_snapshot" = row.context_snapshot,
-    "result" = row.result,
-    "external_key" = row.external_key,
+/// A subtask with the session it belongs to.
+pub(super) struct OfSession(pub(super) Subtask, pub(super) Option<String>);
+
+into_cells! { |row: OfSession| {
+    "id" = row.0.id,
+    "task_list_id" = row.0.task_list_id,
+    "agent_type" = row.0.agent_type,
+    "agent_id" = row.0.agent_id,
+    "description" = row.0.description,
+    "status" = row.0.status,
+    "blocked_by" = list(row.0.blocked_by.as_ref()),
+    "created_at" = row.0.created_at,
+    "started_at" = row.0.started_at,
+    "completed_at" = row.0.completed_at,
+    "context_snapshot" = row.0.context_snapshot,
+    "result" = row.0.result,
+    "external_key" = row.0.external_key,
+    "session_id" = row.1,
 } }
 
 into_cells! { |row: Subscription| {
@@ -338,6 +358,15 @@ into_cells! { |row: Message| {
     "priority" = row.priority,
     "created_at" = row.created_at,
     "expires_at" = row.expires_at,
+} }
+
+into_cells! { |row: Receipt| {
+    "message_id" = row.message_id,
+    "agent_id" = row.agent_id,
+    "injected_at" = row.injected_at,
+    "times_injected" = row.times_injected,
+    "seen_at" = row.seen_at,
+    "acknowledged_at" = row.acknowledged_at,
 } }
 
 /// An action with the time at which it is recorded.

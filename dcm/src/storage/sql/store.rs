@@ -57,7 +57,7 @@ impl<D: Driver> SqlStore<D> {
     async fn transact(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
         let attempt = D::NEEDS_LOCKS.then(|| format!("attempt:{}", batch.attempt()));
         let (kinds, statements): (Vec<Load>, Vec<Statement>) =
-            load(&batch.footprint(), attempt.clone()).into_iter().unzip();
+            load(&batch.footprint(), batch.now(), attempt.clone()).into_iter().unzip();
         let listener = batch.listener().cloned();
         let tell = listener.is_some();
         let node = self.node.clone();
