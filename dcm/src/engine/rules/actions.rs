@@ -74,7 +74,10 @@ impl From<ActionRecord> for RecordAction {
         let input = stored_text(operation.input.as_deref());
         let output = stored_text(operation.output.as_deref());
         let keywords = keywords_of(input.as_deref());
-        Self { operation: ActionRecord { input, output, file_paths: Some(file_paths), ..operation }, keywords }
+        Self {
+            operation: ActionRecord { input, output, file_paths: Some(file_paths), ..operation },
+            keywords,
+        }
     }
 }
 
