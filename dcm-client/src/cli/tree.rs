@@ -118,10 +118,12 @@ pub(super) struct Suggest {
 impl Suggest {
     pub(super) async fn run(self, client: &Client, as_json: bool) -> Outcome {
         let suggest = RoutingSuggest {
+            keywords: None,
             prompt: Some(self.words.join(" ")),
             limit: self.limit,
+            min_score: None,
             tool_type: self.tool_type,
-            ..RoutingSuggest::default()
+            exclude_types: None,
         };
         let answer = client.routing_suggest(suggest).await;
         answered(client, as_json, answer, suggestions_text)
