@@ -49,7 +49,8 @@ impl Logistic {
         let slope = probability * (1.0 - probability);
         let reach: Inputs =
             std::array::from_fn(|row| self.spread[row].iter().zip(&inputs).map(|(s, input)| s * input).sum());
-        let whole: f64 = 1.0 + slope * inputs.iter().zip(&reach).map(|(input, reach)| input * reach).sum::<f64>();
+        let whole: f64 =
+            1.0 + slope * inputs.iter().zip(&reach).map(|(input, reach)| input * reach).sum::<f64>();
         for (row, values) in self.spread.iter_mut().enumerate() {
             for (column, value) in values.iter_mut().enumerate() {
                 *value -= slope * reach[row] * reach[column] / whole;
@@ -162,9 +163,14 @@ mod tests {
     fn confidences_fall_and_are_no_more_than_one_together() {
         let calibration = Calibration::default();
         let sums: Vec<f32> = (0..50u8).map(|n| 3.0 - f32::from(n) * 0.01).collect();
-        let confidences = calibration.confidences(Outlook { sums: &sums, best: &sums, others: (0.0, 0.0), known: 1.0 });
+        let confidences =
+            calibration.confidences(Outlook { sums: &sums, best: &sums, others: (0.0, 0.0), known: 1.0 });
         assert!(confidences.is_sorted_by(|a, b| a >= b), "{confidences:?}");
         assert!(confidences.iter().sum::<f64>() <= 1.0 + 1e-9);
-        assert!(calibration.confidences(Outlook { sums: &[], best: &[], others: (5.0, 0.0), known: 0.0 }).is_empty());
+        assert!(
+            calibration
+                .confidences(Outlook { sums: &[], best: &[], others: (5.0, 0.0), known: 0.0 })
+                .is_empty()
+        );
     }
 }

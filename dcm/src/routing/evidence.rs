@@ -26,7 +26,10 @@ pub(super) struct Pair {
 #[derive(Debug, Clone, PartialEq)]
 enum Tools {
     One(Pair),
-    #[expect(clippy::box_collection, reason = "a third of the size where it is not used, which is nearly everywhere")]
+    #[expect(
+        clippy::box_collection,
+        reason = "a third of the size where it is not used, which is nearly everywhere"
+    )]
     Many(Box<Vec<Pair>>),
 }
 
@@ -125,7 +128,11 @@ impl Sums {
     }
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts and weights are estimates")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts and weights are estimates"
+)]
 impl Evidence {
     pub(super) fn pairs(&self) -> usize {
         self.pairs
@@ -293,7 +300,10 @@ impl Evidence {
         sums.clear(self.tools.len(), keys.len());
         let priors = Priors::new(unit);
         sums.found.extend(
-            keys.iter().enumerate().map(|(at, key)| (self.pairs_of(*key).len(), at)).filter(|(len, _)| *len > 0),
+            keys.iter()
+                .enumerate()
+                .map(|(at, key)| (self.pairs_of(*key).len(), at))
+                .filter(|(len, _)| *len > 0),
         );
         sums.found.sort_unstable();
         let (mut known, mut known_words, mut room) = (0u16, 0u16, MOST_PAIRS);
@@ -358,7 +368,11 @@ impl Evidence {
         let whole = sums.wholes[at];
         let pairs = self.pairs_of(key);
         let Ok(place) = pairs.binary_search_by_key(&tool, |pair| pair.tool) else { return 0.0 };
-        if whole > 0.0 { strength(pairs[place].weight, whole, Priors::new(unit), is_single(key)) } else { 0.0 }
+        if whole > 0.0 {
+            strength(pairs[place].weight, whole, Priors::new(unit), is_single(key))
+        } else {
+            0.0
+        }
     }
 }
 

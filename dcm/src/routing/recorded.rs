@@ -145,7 +145,9 @@ impl Recorded {
             .iter()
             .flat_map(|(word, rows)| rows.iter().map(move |row| (worth(row), &**word, row.tool)))
             .collect();
-        all.select_nth_unstable_by(surplus - 1, |a, b| a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
+        all.select_nth_unstable_by(surplus - 1, |a, b| {
+            a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2)))
+        });
         let mut gone: Vec<(Box<str>, u32)> =
             all[..surplus].iter().map(|(_, word, tool)| (Box::from(*word), *tool)).collect();
         gone.sort_unstable();
@@ -167,7 +169,9 @@ mod tests {
         let at = Timestamp::from_millis(86_400_000);
         let mut recorded = Recorded::default();
         assert!(!recorded.change("word", 0, &opinion(true), at), "feedback creates nothing");
-        for (word, tool, succeeded) in [("word", 0, true), ("word", 0, false), ("word", 1, true), ("other", 0, true)] {
+        for (word, tool, succeeded) in
+            [("word", 0, true), ("word", 0, false), ("word", 1, true), ("other", 0, true)]
+        {
             assert!(recorded.change(word, tool, &lesson(ToolType::Mcp, succeeded), at));
         }
         assert_eq!((recorded.rows(), recorded.words()), (3, 2));

@@ -230,7 +230,9 @@ impl Scorer {
     /// Asks itself about a lesson of the sample as if it had not learned it, and learns how sure to be.
     fn rehearse(&mut self) {
         let drawn = scattered(!self.sampled) % self.sample.len().max(1) as u64;
-        let Some(example) = usize::try_from(drawn).ok().and_then(|drawn| self.sample.get(drawn)) else { return };
+        let Some(example) = usize::try_from(drawn).ok().and_then(|drawn| self.sample.get(drawn)) else {
+            return;
+        };
         let mut room = self.room();
         let without = Without { tool: example.tool, weight: example.weight };
         self.evidence.weigh(&example.keys, self.unit(None), Some(without), &mut room.sums);
@@ -290,7 +292,8 @@ impl Scorer {
             .iter()
             .zip(confidences)
             .map(|(candidate, confidence)| {
-                let suggestion = self.describe(question, candidate.tool, confidence, &words, &features, &room.sums);
+                let suggestion =
+                    self.describe(question, candidate.tool, confidence, &words, &features, &room.sums);
                 (candidate.sum, suggestion)
             })
             .collect();
@@ -402,7 +405,10 @@ impl Scorer {
         reasons
             .into_iter()
             .take(REASONS)
-            .map(|(share, word)| WordShare { word: word.to_owned(), share: rounded(f64::from(share / whole), 3) })
+            .map(|(share, word)| WordShare {
+                word: word.to_owned(),
+                share: rounded(f64::from(share / whole), 3),
+            })
             .collect()
     }
 }
