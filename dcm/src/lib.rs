@@ -67,6 +67,7 @@
 //! | `sqlite` | the embedded store; SQLite is compiled in | yes |
 //! | `postgres` | the store on PostgreSQL 14 or later | no |
 //! | `postgres-tls` | encrypted connections to it | no |
+//! | `tokens` | exact counts of tokens for the budgets of briefs | no |
 //! | `conformance` | [`conformance`] | no |
 
 pub mod api;

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
+
 use crate::model::{PromptType, ToolType};
 
 /// The most bytes of a tool's input, a tool's output or an agent's last words that are recorded: 64 KiB.
@@ -104,6 +106,50 @@ fn marker(dropped: usize) -> String {
 /// The largest character boundary that is not beyond `index`.
 fn floor_char_boundary(text: &str, index: usize) -> usize {
     (0..=index.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+/// Members of a tool's input that say what was tried, the most telling first.
+#[derive(Deserialize, Default)]
+struct Told {
+    command: Option<String>,
+    file_path: Option<String>,
+    notebook_path: Option<String>,
+    pattern: Option<String>,
+    query: Option<String>,
+    url: Option<String>,
+    skill: Option<String>,
+    description: Option<String>,
+}
+
+/// The value of a text member, also of a document that was cut.
+pub(crate) fn text_member(input: &str, name: &str) -> Option<String> {
+    let at = input.find(&format!("\"{name}\""))?;
+    let rest = input[at + name.len() + 2..].trim_start().strip_prefix(':')?.trim_start();
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+    values.next()?.ok()
+}
+
+/// `text` on one line.
+pub(crate) fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What a call tried, out of its input: a command, a path, else the input itself, on one line.
+#[must_use]
+pub fn attempt_of(input: &str) -> String {
+    if !input.trim_start().starts_with('{') {
+        return flat(input);
+    }
+    // An input that was cut is no document any more, but its beginning says the same.
+    let told: Told = serde_json::from_str(input).unwrap_or_else(|_| Told {
+        command: text_member(input, "command"),
+        file_path: text_member(input, "file_path"),
+        pattern: text_member(input, "pattern"),
+        ..Told::default()
+    });
+    let words = told.command.or(told.file_path).or(told.notebook_path).or(told.pattern).or(told.query);
+    let words = words.or(told.url).or(told.skill).or(told.description);
+    words.map_or_else(|| flat(input), |words| flat(&words))
 }
 
 /// Words that settle what is asked for, whatever stands around them.

@@ -76,24 +76,26 @@ on conflict (id) do update set
 -- name: write_subtasks
 insert into subtasks (
     id, task_list_id, agent_type, agent_id, description, status, blocked_by, created_at, started_at,
-    completed_at, context_snapshot, result, external_key
+    completed_at, context_snapshot, result, external_key, session_id
 )
 select
     x.id, x.task_list_id, x.agent_type, x.agent_id, x.description, x.status, x.blocked_by::uuid[], x.created_at,
-    x.started_at, x.completed_at, x.context_snapshot, x.result, x.external_key
+    x.started_at, x.completed_at, x.context_snapshot, x.result, x.external_key, x.session_id
 from unnest(
     :id::uuid[], :task_list_id::uuid[], :agent_type::text[], :agent_id::text[], :description::text[],
     :status::text[], :blocked_by::text[], :created_at::timestamptz[], :started_at::timestamptz[],
-    :completed_at::timestamptz[], :context_snapshot::jsonb[], :result::jsonb[], :external_key::text[]
+    :completed_at::timestamptz[], :context_snapshot::jsonb[], :result::jsonb[], :external_key::text[],
+    :session_id::text[]
 ) as x (
     id, task_list_id, agent_type, agent_id, description, status, blocked_by, created_at, started_at,
-    completed_at, context_snapshot, result, external_key
+    completed_at, context_snapshot, result, external_key, session_id
 )
 on conflict (id) do update set
     task_list_id = excluded.task_list_id, agent_type = excluded.agent_type, agent_id = excluded.agent_id,
     description = excluded.description, status = excluded.status, blocked_by = excluded.blocked_by,
     created_at = excluded.created_at, started_at = excluded.started_at, completed_at = excluded.completed_at,
-    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key
+    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key,
+    session_id = coalesce(excluded.session_id, subtasks.session_id)
 
 -- name: write_subscriptions
 insert into subscriptions (
@@ -159,6 +161,29 @@ from unnest(
     id, subtask_id, session_id, tool_use_id, tool_name, tool_type, input, output, file_paths, exit_code,
     duration_ms, created_at, recorded_at, metadata
 )
+
+-- name: mend_failures
+delete from open_failures f
+using unnest(:session_id::text[], :subject::text[], :mended_at::timestamptz[]) as x (session_id, subject, mended_at)
+where f.session_id = x.session_id and f.subject = x.subject and f.failed_at <= x.mended_at
+
+-- name: note_failures
+insert into open_failures (
+    session_id, subject, action_id, tool_name, attempt, detail, exit_code, times, failed_at
+)
+select
+    x.session_id, x.subject, x.action_id, x.tool_name, x.attempt, x.detail, x.exit_code, x.times, x.failed_at
+from unnest(
+    :session_id::text[], :subject::text[], :action_id::uuid[], :tool_name::text[], :attempt::text[],
+    :detail::text[], :exit_code::integer[], :times::integer[], :failed_at::timestamptz[]
+) as x (
+    session_id, subject, action_id, tool_name, attempt, detail, exit_code, times, failed_at
+)
+on conflict (session_id, subject) do update set
+    action_id = excluded.action_id, tool_name = excluded.tool_name, attempt = excluded.attempt,
+    detail = excluded.detail, exit_code = excluded.exit_code, times = open_failures.times + excluded.times,
+    failed_at = excluded.failed_at
+where excluded.failed_at >= open_failures.failed_at
 
 -- name: insert_messages
 insert into agent_messages (

@@ -49,16 +49,17 @@ on conflict (id) do update set
 -- name: write_subtasks
 insert into subtasks (
     id, task_list_id, agent_type, agent_id, description, status, blocked_by, created_at, started_at,
-    completed_at, context_snapshot, result, external_key
+    completed_at, context_snapshot, result, external_key, session_id
 ) values (
     :id, :task_list_id, :agent_type, :agent_id, :description, :status, :blocked_by, :created_at, :started_at,
-    :completed_at, :context_snapshot, :result, :external_key
+    :completed_at, :context_snapshot, :result, :external_key, :session_id
 )
 on conflict (id) do update set
     task_list_id = excluded.task_list_id, agent_type = excluded.agent_type, agent_id = excluded.agent_id,
     description = excluded.description, status = excluded.status, blocked_by = excluded.blocked_by,
     created_at = excluded.created_at, started_at = excluded.started_at, completed_at = excluded.completed_at,
-    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key
+    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key,
+    session_id = coalesce(excluded.session_id, subtasks.session_id)
 
 -- name: write_subscriptions
 insert into subscriptions (
@@ -99,6 +100,21 @@ insert into actions (
     :id, :subtask_id, :session_id, :tool_use_id, :tool_name, :tool_type, :input, :output, :file_paths,
     :exit_code, :duration_ms, :created_at, :recorded_at, :metadata
 )
+
+-- name: mend_failures
+delete from open_failures where session_id = :session_id and subject = :subject and failed_at <= :mended_at
+
+-- name: note_failures
+insert into open_failures (
+    session_id, subject, action_id, tool_name, attempt, detail, exit_code, times, failed_at
+) values (
+    :session_id, :subject, :action_id, :tool_name, :attempt, :detail, :exit_code, :times, :failed_at
+)
+on conflict (session_id, subject) do update set
+    action_id = excluded.action_id, tool_name = excluded.tool_name, attempt = excluded.attempt,
+    detail = excluded.detail, exit_code = excluded.exit_code, times = times + excluded.times,
+    failed_at = excluded.failed_at
+where excluded.failed_at >= open_failures.failed_at
 
 -- name: insert_messages
 insert into agent_messages (

@@ -137,17 +137,21 @@ fn suggestions_text(answer: &Suggestions) -> String {
     for one in &answer.suggestions {
         let name = plain(&one.tool_name);
         let padding = " ".repeat(width.saturating_sub(name.chars().count()));
-        let words = Painted(FAINT, plain(&one.keyword_matches.join(" ")));
+        let why: Vec<&str> = one.why.iter().map(|share| &*share.word).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{}{padding}  {:<8} {:>6.3}  {:>4} uses  {:>3} %  {words}",
+            "{}{padding}  {:<8} {:>3.0} %  {:>4} uses, {:>3} % of them well  {}",
             Painted(STRONG, name),
             one.tool_type.as_str(),
-            one.score,
+            one.confidence * 100.0,
             one.usage_count,
-            one.success_rate
+            one.success_rate,
+            Painted(FAINT, plain(&why.join(" ")))
         );
+    }
+    if answer.abstained {
+        text.push_str("none of them is certain enough to rely on\n");
     }
     text
 }

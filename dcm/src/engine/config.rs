@@ -1,4 +1,7 @@
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::context::{Estimate, TokenCounter};
 
 /// How the engine behaves; every duration in milliseconds.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ pub struct EngineConfig {
     pub action_retention_ms: i64,
     /// At most so many actions are kept.
     pub action_retention_rows: Option<i64>,
+    /// What the budgets of briefs are counted with.
+    pub token_counter: Arc<dyn TokenCounter>,
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -59,6 +64,7 @@ impl Default for EngineConfig {
             event_retention_rows: None,
             action_retention_ms: 90 * DAY_MS,
             action_retention_rows: None,
+            token_counter: Arc::new(Estimate),
         }
     }
 }

@@ -166,13 +166,15 @@ impl Run<CompactRestore> for Dcm {
                 max_tokens: operation.max_tokens,
                 history_limit: Some(15),
                 summary: operation.compact_summary,
+                explain: operation.explain.unwrap_or(false),
                 ..BriefOptions::new(operation.agent_id, operation.session_id)
             };
-            let (brief, sources, _) = self.brief(options).await?;
+            let compiled = self.compiled(options).await?;
             Ok(CompactRestored {
                 success: true,
-                brief: brief.content,
-                sources,
+                brief: compiled.brief.content,
+                sources: compiled.sources,
+                explanation: compiled.explanation,
                 session_compacted: marked.known,
                 restored_at: marked.at,
             })

@@ -4,6 +4,7 @@
 //! [`Batch::decide`] run the (pure) rules, writes the [`Changes`] in one transaction and answers the outcomes. So the
 //! rules exist once, whatever the store.
 
+mod brief;
 mod channels;
 mod command;
 mod log;
@@ -15,6 +16,10 @@ mod state;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use brief::{
+    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefStep, BriefSummary,
+    BriefWork, FailureChange, OpenFailure,
+};
 pub use channels::{ChannelChange, ChannelChanges, ChannelKey, ChannelRow, HolderChange};
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
 pub use log::{CommitListener, CommittedEvents, GapReason, LogHead, LogPage, LogStore, LoggedEvent};

@@ -1,6 +1,7 @@
 //! The reading half of a store.
 
 use super::BoxFuture;
+use super::brief::{BriefQuery, BriefRows};
 use crate::api::actions::{ActionSummary, HourCount};
 use crate::api::context::{
     ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
@@ -156,7 +157,7 @@ pub struct ContextQuery {
     pub now: Timestamp,
 }
 
-/// What a brief is compiled from.
+/// The raw data of a context.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ContextRows {
     /// Open subtasks of the session whose agent id or type is the agent, by urgency; at most 20.
@@ -335,6 +336,8 @@ pub trait ReadStore: Send + Sync {
     fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>>;
     /// The newest compaction of a session.
     fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>>;
-    /// What a brief is compiled from.
+    /// The raw data of a context.
     fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>>;
+    /// What a brief is compiled from: bounded, however much there is.
+    fn brief(&self, query: BriefQuery) -> BoxFuture<'_, Result<BriefRows>>;
 }

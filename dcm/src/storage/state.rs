@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
+use super::brief::{FailureChange, OpenFailure};
 use crate::id::{
     ActionId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId, SubscriptionId,
     SubtaskId, TaskId,
@@ -299,6 +300,11 @@ pub struct Changes {
     pub tasks: RowChanges<TaskId, Task>,
     /// Subtasks.
     pub subtasks: RowChanges<SubtaskId, Subtask>,
+    /// The sessions of the written subtasks.
+    pub subtask_sessions: BTreeMap<SubtaskId, String>,
+    /// Tool calls that failed, and those that no longer do: by session and subject, in key order. They follow the
+    /// actions.
+    pub failures: Vec<((String, String), FailureChange)>,
     /// Actions to insert, by recorded time of the batch.
     pub actions: Vec<Action>,
     /// Actions that belong to another subtask than was thought.
@@ -358,6 +364,7 @@ impl Changes {
             && self.removed_action_sessions.is_empty()
             && self.message_reads.is_empty()
             && self.scores.is_empty()
+            && self.failures.is_empty()
             && self.idempotency.is_empty()
             && self.events.is_empty()
     }
@@ -418,6 +425,7 @@ pub struct State {
     new_actions: Table<ActionId, Action>,
     removed_action_sessions: Table<String, ()>,
     scores: Table<(String, String), ScoreChange>,
+    failures: Table<(String, String), FailureChange>,
     events: Vec<NewEvent>,
     kept_events: usize,
     project_paths: HashMap<String, ProjectId>,
@@ -463,6 +471,7 @@ impl State {
             new_actions: Table::default(),
             removed_action_sessions: Table::default(),
             scores: Table::default(),
+            failures: Table::default(),
             events: Vec::new(),
             kept_events: 0,
             project_paths: HashMap::new(),
@@ -664,6 +673,20 @@ impl State {
         self.scores.put(key, change);
     }
 
+    /// Notes that what `subject` stands for failed in `session`.
+    pub fn note_failure(&mut self, session: &str, subject: String, failure: OpenFailure) {
+        let key = (session.to_owned(), subject);
+        let earlier = self.failures.get(&key).cloned().unwrap_or_default();
+        self.failures.put(key, earlier.failed(failure));
+    }
+
+    /// Notes that what `subject` stands for succeeded in `session`, so an earlier failure of it is mended.
+    pub fn note_success(&mut self, session: &str, subject: String, at: Timestamp) {
+        let key = (session.to_owned(), subject);
+        let earlier = self.failures.get(&key).cloned().unwrap_or_default();
+        self.failures.put(key, earlier.mended(at));
+    }
+
     /// Says that something happened; `channels` are those besides `global`.
     pub fn emit(
         &mut self,
@@ -809,6 +832,7 @@ impl State {
         visit(&mut self.new_actions);
         visit(&mut self.removed_action_sessions);
         visit(&mut self.scores);
+        visit(&mut self.failures);
     }
 
     /// Keeps what was done since the last call: the command succeeded.
@@ -828,7 +852,20 @@ impl State {
         let known_actions = self.known_actions.into_changes();
         let new_actions = self.new_actions.into_changes().written;
         let inserted: BTreeSet<ActionId> = new_actions.iter().map(|action| action.id).collect();
+        let session_of = |subtask: &Subtask| {
+            let request = self.tasks.get(&subtask.task_list_id).map(|task| task.request_id)?;
+            Some((subtask.id, self.requests.get(&request)?.session_id.clone()))
+        };
+        let subtask_sessions = self.subtasks.iter().filter_map(session_of).collect();
+        let failures = self
+            .failures
+            .into_pairs()
+            .into_iter()
+            .map(|(key, change)| (key, change.only_if(|action| inserted.contains(&action))));
+        let failures = failures.collect();
         Changes {
+            subtask_sessions,
+            failures,
             projects: self.projects.into_changes(),
             sessions: self.sessions.into_changes(),
             requests: self.requests.into_changes(),

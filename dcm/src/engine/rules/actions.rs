@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::failures::{named_file, note_outcome};
 use super::projects::{canonical_path, ensure_project};
 use super::sessions::{ensure_session, touch_session};
 use super::unknown_parent;
@@ -15,14 +16,15 @@ use crate::redact::redact;
 use crate::routing::{extract_keywords, lesson};
 use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
 
-/// Inserts an action, lets the scorer learn from it, counts it in its session and announces it.
-pub(super) fn record_action(state: &mut State, action: Action, keywords: &[String]) {
+/// Inserts an action, lets the scorer learn from it, counts it in its session (when `counts`) and announces it.
+pub(super) fn record_action(state: &mut State, action: Action, keywords: &[String], counts: bool) {
     let succeeded = action.succeeded();
     let change = lesson(action.tool_type, succeeded);
     for keyword in keywords {
         state.learn(keyword, &action.tool_name, &change);
     }
-    if let Some(session) = action.session_id.as_deref() {
+    note_outcome(state, &action);
+    if let Some(session) = action.session_id.as_deref().filter(|_| counts) {
         touch_session(state, session, action.created_at, Some(succeeded));
     }
     let data = json!({
@@ -64,10 +66,18 @@ pub(crate) struct RecordAction {
 
 impl From<ActionRecord> for RecordAction {
     fn from(operation: ActionRecord) -> Self {
+        let mut file_paths = operation.file_paths.unwrap_or_default();
+        // Plain hooks send what went in, and do not say which file that was.
+        if let (true, Some(input)) = (file_paths.is_empty(), operation.input.as_deref()) {
+            file_paths.extend(named_file(&operation.tool_name, input));
+        }
         let input = stored_text(operation.input.as_deref());
         let output = stored_text(operation.output.as_deref());
         let keywords = keywords_of(input.as_deref());
-        Self { operation: ActionRecord { input, output, ..operation }, keywords }
+        Self {
+            operation: ActionRecord { input, output, file_paths: Some(file_paths), ..operation },
+            keywords,
+        }
     }
 }
 
@@ -106,10 +116,14 @@ impl Command for RecordAction {
         if let Some(path) = self.path() {
             metadata.insert("project_path".to_owned(), path.into());
         }
+        // A client that names the subtask only means its session.
+        let of_subtask = operation.subtask_id.and_then(|id| state.subtasks.get(&id));
+        let of_subtask = of_subtask.and_then(|subtask| state.session_of_task(subtask.task_list_id));
+        let of_subtask = of_subtask.map(str::to_owned);
         let action = Action {
             id: state.ids.next(),
             subtask_id: operation.subtask_id,
-            session_id: self.session().map(str::to_owned),
+            session_id: self.session().or(of_subtask.as_deref()).map(str::to_owned),
             tool_use_id: None,
             tool_name: operation.tool_name.clone(),
             tool_type: operation.tool_type,
@@ -130,7 +144,7 @@ impl Command for RecordAction {
             created_at: action.created_at,
             keywords_extracted: self.keywords.len(),
         };
-        record_action(state, action, &self.keywords);
+        record_action(state, action, &self.keywords, self.session().is_some());
         Ok(ActionRecorded { success: true, action: recorded })
     }
 }

@@ -6,6 +6,7 @@
 mod actions;
 mod blocking;
 mod compact;
+mod failures;
 mod hooks;
 mod ingest;
 mod maintenance;

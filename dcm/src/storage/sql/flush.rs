@@ -1,9 +1,10 @@
 //! What a batch decided: from its changes to statements.
 
-use super::rows::{IntoCells, Placed, RecordedAt};
+use super::rows::{IntoCells, OfSession, Placed, RecordedAt};
 use super::value::Statement;
 use crate::json::JsonObject;
 use crate::routing::ScoreChange;
+use crate::storage::brief::FailureChange;
 use crate::storage::state::Changes;
 use crate::time::Timestamp;
 
@@ -73,6 +74,46 @@ fn scores(statements: &mut Vec<Statement>, scores: Vec<((String, String), ScoreC
     }
 }
 
+fn failures(statements: &mut Vec<Statement>, failures: Vec<((String, String), FailureChange)>) {
+    let (mut mended, mut noted) = (Vec::new(), Vec::new());
+    for ((session, subject), change) in failures {
+        if let Some(at) = change.mended_at {
+            mended.push(vec![(&session).into(), (&subject).into(), at.into()]);
+        }
+        if let Some(failed) = change.failed {
+            noted.push(vec![
+                session.into(),
+                subject.into(),
+                failed.action_id.into(),
+                failed.tool_name.into(),
+                failed.attempt.into(),
+                failed.detail.into(),
+                failed.exit_code.into(),
+                failed.times.into(),
+                failed.failed_at.into(),
+            ]);
+        }
+    }
+    if !mended.is_empty() {
+        let columns = &["session_id", "subject", "mended_at"];
+        statements.push(Statement::bulk("mend_failures", columns, mended));
+    }
+    if !noted.is_empty() {
+        let columns = &[
+            "session_id",
+            "subject",
+            "action_id",
+            "tool_name",
+            "attempt",
+            "detail",
+            "exit_code",
+            "times",
+            "failed_at",
+        ];
+        statements.push(Statement::bulk("note_failures", columns, noted));
+    }
+}
+
 /// The statements that write `changes`: what goes first, then parents before children, then scores, and the log last.
 pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     use crate::id::{
@@ -98,7 +139,13 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     written(&mut s, "write_sessions", changes.sessions.written);
     written(&mut s, "write_requests", changes.requests.written);
     written(&mut s, "write_tasks", changes.tasks.written);
-    written(&mut s, "write_subtasks", changes.subtasks.written);
+    let mut sessions = changes.subtask_sessions;
+    let subtasks = changes.subtasks.written.into_iter();
+    let subtasks = subtasks.map(|subtask| {
+        let session = sessions.remove(&subtask.id);
+        OfSession(subtask, session)
+    });
+    written(&mut s, "write_subtasks", subtasks.collect());
     if !changes.action_owners.is_empty() {
         let owners =
             changes.action_owners.into_iter().map(|(id, owner)| vec![id.into(), owner.into()]).collect();
@@ -114,6 +161,7 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     }
     let actions = changes.actions.into_iter().map(|action| RecordedAt(action, now)).collect();
     written(&mut s, "insert_actions", actions);
+    failures(&mut s, changes.failures);
     written(&mut s, "insert_messages", changes.messages.written);
     if !changes.message_reads.is_empty() {
         let marks =

@@ -1,5 +1,6 @@
 //! The reading half of the store: one named query each, the rows made into the model.
 
+use super::brief::{brief_rows, brief_statement};
 use super::driver::Driver;
 use super::rows::{FromRow, all, first};
 use super::store::SqlStore;
@@ -19,8 +20,8 @@ use crate::model::{
     Session, Subscription, Subtask, Task,
 };
 use crate::storage::{
-    ActionFilter, ActiveFilter, BoxFuture, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RoutingRows, SubtaskFilter,
+    ActionFilter, ActiveFilter, BoxFuture, BriefQuery, BriefRows, ContextQuery, ContextRows, HierarchyRows,
+    InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RoutingRows, SubtaskFilter,
 };
 use crate::time::Timestamp;
 
@@ -597,6 +598,10 @@ impl<D: Driver> ReadStore for SqlStore<D> {
 
     fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>> {
         Box::pin(self.one(Statement::new("newest_compaction").with("session_id", session)))
+    }
+
+    fn brief(&self, query: BriefQuery) -> BoxFuture<'_, Result<BriefRows>> {
+        Box::pin(async move { brief_rows(self.query(brief_statement(query)).await?) })
     }
 
     fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>> {

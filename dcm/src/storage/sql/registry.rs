@@ -31,6 +31,7 @@ macro_rules! files {
 
 /// Queries that both dialects understand.
 const SHARED: &[File] = files! {
+    "shared/brief.sql",
     "shared/feed.sql",
     "shared/health.sql",
     "shared/load.sql",

@@ -300,20 +300,24 @@ into_cells! { |row: Task| {
     "completed_at" = row.completed_at,
 } }
 
-into_cells! { |row: Subtask| {
-    "id" = row.id,
-    "task_list_id" = row.task_list_id,
-    "agent_type" = row.agent_type,
-    "agent_id" = row.agent_id,
-    "description" = row.description,
-    "status" = row.status,
-    "blocked_by" = list(row.blocked_by.as_ref()),
-    "created_at" = row.created_at,
-    "started_at" = row.started_at,
-    "completed_at" = row.completed_at,
-    "context_snapshot" = row.context_snapshot,
-    "result" = row.result,
-    "external_key" = row.external_key,
+/// A subtask with the session it belongs to.
+pub(super) struct OfSession(pub(super) Subtask, pub(super) Option<String>);
+
+into_cells! { |row: OfSession| {
+    "id" = row.0.id,
+    "task_list_id" = row.0.task_list_id,
+    "agent_type" = row.0.agent_type,
+    "agent_id" = row.0.agent_id,
+    "description" = row.0.description,
+    "status" = row.0.status,
+    "blocked_by" = list(row.0.blocked_by.as_ref()),
+    "created_at" = row.0.created_at,
+    "started_at" = row.0.started_at,
+    "completed_at" = row.0.completed_at,
+    "context_snapshot" = row.0.context_snapshot,
+    "result" = row.0.result,
+    "external_key" = row.0.external_key,
+    "session_id" = row.1,
 } }
 
 into_cells! { |row: Subscription| {

@@ -131,6 +131,14 @@ impl Row {
         self.opt_text(column)?.ok_or_else(|| self.mismatch(column, "a text"))
     }
 
+    pub(crate) fn opt_bytes(&mut self, column: usize) -> Result<Option<Vec<u8>>> {
+        match self.take(column) {
+            Value::Null => Ok(None),
+            Value::Bytes(bytes) => Ok(Some(bytes)),
+            _ => Err(self.mismatch(column, "bytes")),
+        }
+    }
+
     pub(crate) fn opt_int(&mut self, column: usize) -> Result<Option<i64>> {
         match self.take(column) {
             Value::Null => Ok(None),

@@ -69,7 +69,7 @@ impl Observer<'_> {
             metadata: metadata.unwrap_or_default(),
         };
         let keywords = keywords_of(action.input.as_deref());
-        record_action(self.state, action, &keywords);
+        record_action(self.state, action, &keywords, true);
         self.created.actions += 1;
         Novelty::Created
     }
