@@ -58,7 +58,7 @@ pub struct Footprint {
     pub messages: BTreeSet<MessageId>,
     /// Reading marks by message and agent.
     pub message_reads: BTreeSet<(MessageId, String)>,
-    /// Names of which must be known whether anything was ever heard of them.
+    /// Names of which must be known whether anything was ever heard of them, and which agents of that type are at work.
     pub agents: BTreeSet<String>,
     /// Subscriptions by id.
     pub subscriptions: BTreeSet<SubscriptionId>,
@@ -401,6 +401,8 @@ pub struct State {
     pub message_reads: Table<(MessageId, String), Timestamp>,
     /// Which of the names in [`Footprint::agents`] were ever heard of.
     pub known_agents: BTreeSet<String>,
+    /// Agents at work whose type is one of the names in [`Footprint::agents`]: type, agent, project.
+    pub open_agents: Vec<(String, String, Option<ProjectId>)>,
     /// Subscriptions.
     pub subscriptions: Table<SubscriptionId, Subscription>,
     /// Blockings.
@@ -455,6 +457,7 @@ impl State {
             messages: Table::default(),
             message_reads: Table::default(),
             known_agents: BTreeSet::new(),
+            open_agents: Vec::new(),
             subscriptions: Table::default(),
             blockings: Table::default(),
             compactions: Table::default(),
