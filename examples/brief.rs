@@ -3,7 +3,8 @@
 
 use std::io::Write as _;
 
-use dcm::api::{Operation, context::Brief, wire};
+use dcm::api::context::GeneratedBrief;
+use dcm::api::{Operation, wire};
 use dcm::{Dcm, EngineConfig, Error, Result};
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ fn input<O: Operation>(fields: &Value) -> Result<O> {
     wire::from_request(Vec::new(), Vec::new(), fields.to_string().as_bytes())
 }
 
-pub(crate) async fn run(budget: i32) -> Result<Brief> {
+pub(crate) async fn run(budget: i32) -> Result<GeneratedBrief> {
     let dcm = Dcm::open_in_memory(EngineConfig::default()).await?;
     let project = dcm.project_upsert(input(&json!({"path": "/srv/shop"}))?).await?.project;
     let prompt = json!({"project_id": project.id, "session_id": "s-1", "prompt": "Add a search box"});
