@@ -3,7 +3,8 @@
 
 use std::io::Write as _;
 
-use dcm::api::{Operation, context::GeneratedBrief, wire};
+use dcm::api::context::GeneratedBrief;
+use dcm::api::{Operation, wire};
 use dcm::{Dcm, EngineConfig, Error, Result};
 use serde_json::{Value, json};
 
