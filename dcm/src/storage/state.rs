@@ -583,6 +583,19 @@ impl State {
         self.subtasks.put(subtask.id, subtask);
     }
 
+    /// Gives a subtask to another task and counts it there.
+    pub fn move_subtask(&mut self, id: SubtaskId, task: TaskId) {
+        let Some(mut subtask) = self.subtasks.get(&id).cloned() else { return };
+        let (open, failed) = (!subtask.status.is_final(), subtask.status == SubtaskStatus::Failed);
+        for (task, sign) in [(subtask.task_list_id, -1), (task, 1)] {
+            let mut tally = self.task_tallies.get(&task).copied().unwrap_or_default();
+            tally.count(open, failed, sign);
+            self.task_tallies.put(task, tally);
+        }
+        subtask.task_list_id = task;
+        self.subtasks.put(id, subtask);
+    }
+
     /// Inserts an action.
     pub fn insert_action(&mut self, action: Action) {
         if let (Some(session), Some(key)) = (&action.session_id, &action.tool_use_id) {
