@@ -4,6 +4,18 @@
 #[expect(dead_code, reason = "the examples' own `main` only prints what is looked at here")]
 mod quickstart;
 
+#[path = "../examples/brief.rs"]
+#[expect(dead_code, reason = "the examples' own `main` only prints what is looked at here")]
+mod brief;
+
+#[tokio::test]
+async fn a_brief_names_task_files_and_what_failed() {
+    let text = brief::run().await.unwrap();
+    for part in ["Index names and descriptions", "src/index.rs ×2", "cargo test index", "stems panicked"] {
+        assert!(text.contains(part), "{part:?} is not in the brief:\n{text}");
+    }
+}
+
 #[tokio::test]
 async fn quickstart_prints_the_tree_and_a_brief() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! The `dcm` command: what people and hooks run.
 
+mod brief;
 mod discover;
 mod import;
 mod report;
@@ -80,6 +81,8 @@ impl Connection {
 enum Command {
     /// Import transcripts of Claude Code sessions; doing it again adds nothing
     Import(import::Import),
+    /// What an agent should know now, within a budget of tokens
+    Brief(brief::Brief),
     /// Whether the server is well and what it holds
     Status,
 }
@@ -130,6 +133,7 @@ async fn execute(cli: Cli) -> Outcome {
     };
     match cli.command {
         Command::Import(import) => import.run(&client, cli.connection.json).await,
+        Command::Brief(brief) => brief.run(&client, cli.connection.json).await,
         Command::Status => status::run(&client, cli.connection.json).await,
     }
 }

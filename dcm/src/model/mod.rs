@@ -5,6 +5,7 @@
 //! [`Blocking`]s.
 
 mod action;
+mod agent_context;
 mod message;
 mod project;
 mod request;
@@ -14,6 +15,7 @@ mod subtask;
 mod task;
 
 pub use action::{Action, KeywordScore};
+pub use agent_context::AgentContext;
 pub use message::{Blocking, Message, Subscription};
 pub use project::{Project, ProjectStats};
 pub use request::{Compaction, Request};

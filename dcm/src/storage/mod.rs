@@ -15,13 +15,14 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use brief::{
-    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefStep, BriefSummary,
-    BriefWork, FailureChange, OpenFailure,
+    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefSnapshot, BriefStep,
+    BriefSummary, BriefWork, FailureChange, OpenFailure,
 };
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
 pub use reads::{
-    ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Page, ReadStore, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
+    ActionFilter, ActiveFilter, AgeLimits, AgentContextCounts, AgentContextFilter, ContextQuery, ContextRows,
+    HierarchyRows, InboxQuery, InboxRows, Page, ReadStore, RequestFilter, RetentionReport, RoutingRows,
+    SubtaskFilter,
 };
 pub use state::{Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally};
 pub(crate) use state::{agent_channels, reopens, session_channel};

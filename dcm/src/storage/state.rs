@@ -5,13 +5,13 @@ use std::hash::Hash;
 
 use super::brief::{FailureChange, OpenFailure};
 use crate::id::{
-    ActionId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId, SubscriptionId,
-    SubtaskId, TaskId,
+    ActionId, AgentContextId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId,
+    SubscriptionId, SubtaskId, TaskId,
 };
 use crate::json::JsonObject;
 use crate::model::{
-    Action, Blocking, Compaction, Message, Project, Request, RequestStatus, Session, Subscription, Subtask,
-    SubtaskStatus, Task, TaskStatus,
+    Action, AgentContext, Blocking, Compaction, Message, Project, Request, RequestStatus, Session,
+    Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
 use crate::routing::ScoreChange;
 use crate::time::Timestamp;
@@ -296,6 +296,8 @@ pub struct Changes {
     pub blockings: RowChanges<BlockingId, Blocking>,
     /// Compactions.
     pub compactions: RowChanges<CompactionId, Compaction>,
+    /// Contexts of agents to insert, or to replace where the id exists and is not younger. They follow the actions.
+    pub agent_contexts: Vec<AgentContext>,
     /// Scores, each pair of keyword and tool once, in key order.
     pub scores: Vec<((String, String), ScoreChange)>,
     /// Outcomes to keep: key, fingerprint, outcome as JSON.
@@ -329,6 +331,7 @@ impl Changes {
             && self.message_reads.is_empty()
             && self.scores.is_empty()
             && self.failures.is_empty()
+            && self.agent_contexts.is_empty()
             && self.idempotency.is_empty()
             && self.events.is_empty()
     }
@@ -371,6 +374,8 @@ pub struct State {
     pub blockings: Table<BlockingId, Blocking>,
     /// Compactions.
     pub compactions: Table<CompactionId, Compaction>,
+    /// Contexts of agents; written without being loaded.
+    pub agent_contexts: Table<AgentContextId, AgentContext>,
     /// Kept outcomes.
     pub remembered: Table<String, Remembered>,
     new_actions: Table<ActionId, Action>,
@@ -411,6 +416,7 @@ impl State {
             subscriptions: Table::default(),
             blockings: Table::default(),
             compactions: Table::default(),
+            agent_contexts: Table::default(),
             remembered: Table::default(),
             new_actions: Table::default(),
             removed_action_sessions: Table::default(),
@@ -730,6 +736,7 @@ impl State {
         visit(&mut self.subscriptions);
         visit(&mut self.blockings);
         visit(&mut self.compactions);
+        visit(&mut self.agent_contexts);
         visit(&mut self.remembered);
         visit(&mut self.new_actions);
         visit(&mut self.removed_action_sessions);
@@ -765,7 +772,12 @@ impl State {
             .into_iter()
             .map(|(key, change)| (key, change.only_if(|action| inserted.contains(&action))));
         let failures = failures.collect();
+        let mut agent_contexts = self.agent_contexts.into_changes().written;
+        // Work that went in the same batch takes them along.
+        agent_contexts
+            .retain(|context| context.subtask_id.is_none_or(|subtask| self.subtasks.get(&subtask).is_some()));
         Changes {
+            agent_contexts,
             subtask_sessions,
             failures,
             projects: self.projects.into_changes(),

@@ -530,6 +530,7 @@ impl Observer<'_> {
             summary: summary
                 .map(str::to_owned)
                 .or_else(|| known.as_ref().and_then(|known| known.summary.clone())),
+            snapshot: known.as_ref().and_then(|known| known.snapshot.clone()),
             metadata: known
                 .as_ref()
                 .map_or_else(

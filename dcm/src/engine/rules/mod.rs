@@ -4,6 +4,7 @@
 //! (marking mail as read, cleaning).
 
 mod actions;
+mod agent_contexts;
 mod blocking;
 mod compact;
 mod failures;
@@ -19,7 +20,7 @@ mod subscriptions;
 mod subtasks;
 mod tasks;
 
-pub(crate) use compact::MarkCompacted;
+pub(crate) use compact::{MarkCompacted, SaveSnapshot};
 pub(crate) use maintenance::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};
 pub(crate) use messages::{MarkRead, SendMessage};
 pub(crate) use projects::canonical_path;

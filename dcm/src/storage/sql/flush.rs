@@ -166,6 +166,7 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     written(&mut s, "write_subscriptions", changes.subscriptions.written);
     written(&mut s, "write_blockings", changes.blockings.written);
     written(&mut s, "write_compactions", changes.compactions.written);
+    written(&mut s, "write_agent_contexts", changes.agent_contexts);
     scores(&mut s, changes.scores, now);
     if !changes.idempotency.is_empty() {
         let kept = changes

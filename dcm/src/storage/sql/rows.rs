@@ -5,8 +5,8 @@ use crate::api::actions::ActionSummary;
 use crate::api::hierarchy::SubtaskNode;
 use crate::error::Result;
 use crate::model::{
-    Action, Blocking, Compaction, Message, Project, Request, RequestStatus, Session, Subscription, Subtask,
-    SubtaskStatus, Task, TaskStatus,
+    Action, AgentContext, Blocking, Compaction, Message, Project, Request, RequestStatus, Session,
+    Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
 use crate::storage::state::{KnownAction, NewEvent};
 use crate::time::Timestamp;
@@ -197,6 +197,27 @@ impl FromRow for Blocking {
     }
 }
 
+impl FromRow for AgentContext {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            project_id: row.opt_id(1)?,
+            session_id: row.opt_text(2)?,
+            subtask_id: row.opt_id(3)?,
+            agent_id: row.text(4)?,
+            agent_type: row.text(5)?,
+            status: row.opt_word(6)?,
+            role_context: row.json(7)?,
+            skills_to_restore: row.texts(8)?,
+            tools_used: row.texts(9)?,
+            progress_summary: row.opt_text(10)?,
+            started_at: row.opt_time(11)?,
+            completed_at: row.opt_time(12)?,
+            last_updated: row.opt_time(13)?.unwrap_or(Timestamp::from_micros(0)),
+        })
+    }
+}
+
 impl FromRow for Compaction {
     fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
@@ -207,6 +228,7 @@ impl FromRow for Compaction {
             summary: row.opt_text(4)?,
             metadata: row.json(5)?,
             created_at: row.time(6)?,
+            snapshot: row.opt_json(7)?,
         })
     }
 }
@@ -328,6 +350,22 @@ into_cells! { Compaction {
     "summary" = |row| row.summary.clone(),
     "metadata" = |row| &row.metadata,
     "created_at" = |row| row.created_at,
+    "snapshot" = |row| row.snapshot.as_ref(),
+} }
+
+into_cells! { AgentContext {
+    "id" = |row| row.id,
+    "project_id" = |row| row.project_id,
+    "session_id" = |row| row.session_id.clone(),
+    "subtask_id" = |row| row.subtask_id,
+    "agent_id" = |row| &row.agent_id,
+    "agent_type" = |row| &row.agent_type,
+    "role_context" = |row| &row.role_context,
+    "progress_summary" = |row| row.progress_summary.clone(),
+    "status" = |row| row.status,
+    "started_at" = |row| row.started_at,
+    "completed_at" = |row| row.completed_at,
+    "last_updated" = |row| row.last_updated,
 } }
 
 into_cells! { Message {
