@@ -334,7 +334,7 @@ impl Collector<'_> {
                 format!("{} failed", cut(&failure.tool_name, 60)),
             );
             let forms = failure_forms(failure);
-            self.add(Part::Failures, weight * falling(place, 12.0), forms, id);
+            self.add(Part::Failures, weight * falling(place, 24.0), forms, id);
         }
     }
 
