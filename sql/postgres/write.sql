@@ -130,20 +130,44 @@ on conflict (id) do update set
 
 -- name: write_compactions
 insert into compactions (
-    id, session_id, external_key, compaction_trigger, summary, metadata, created_at
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot
 )
 select
-    x.id, x.session_id, x.external_key, x.compaction_trigger, x.summary, x.metadata, x.created_at
+    x.id, x.session_id, x.external_key, x.compaction_trigger, x.summary, x.metadata, x.created_at, x.snapshot
 from unnest(
     :id::uuid[], :session_id::text[], :external_key::text[], :compaction_trigger::text[], :summary::text[],
-    :metadata::jsonb[], :created_at::timestamptz[]
+    :metadata::jsonb[], :created_at::timestamptz[], :snapshot::jsonb[]
 ) as x (
-    id, session_id, external_key, compaction_trigger, summary, metadata, created_at
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot
 )
 on conflict (id) do update set
     session_id = excluded.session_id, external_key = excluded.external_key,
     compaction_trigger = excluded.compaction_trigger, summary = excluded.summary, metadata = excluded.metadata,
-    created_at = excluded.created_at
+    created_at = excluded.created_at, snapshot = excluded.snapshot
+
+-- name: write_agent_contexts
+insert into agent_contexts (
+    id, project_id, session_id, subtask_id, agent_id, agent_type, role_context, progress_summary, status,
+    started_at, completed_at, last_updated, tools_used
+)
+select
+    x.id, x.project_id, x.session_id, x.subtask_id, x.agent_id, x.agent_type, x.role_context, x.progress_summary,
+    x.status, x.started_at, x.completed_at, x.last_updated,
+    (select array_agg(distinct a.tool_name order by a.tool_name) from actions a where a.subtask_id = x.subtask_id)
+from unnest(
+    :id::uuid[], :project_id::uuid[], :session_id::text[], :subtask_id::uuid[], :agent_id::text[],
+    :agent_type::text[], :role_context::jsonb[], :progress_summary::text[], :status::text[],
+    :started_at::timestamptz[], :completed_at::timestamptz[], :last_updated::timestamptz[]
+) as x (
+    id, project_id, session_id, subtask_id, agent_id, agent_type, role_context, progress_summary, status,
+    started_at, completed_at, last_updated
+)
+on conflict (id) do update set
+    project_id = excluded.project_id, subtask_id = excluded.subtask_id, agent_type = excluded.agent_type,
+    role_context = excluded.role_context, progress_summary = excluded.progress_summary, status = excluded.status,
+    started_at = excluded.started_at, completed_at = excluded.completed_at, last_updated = excluded.last_updated,
+    tools_used = excluded.tools_used
+where excluded.last_updated >= agent_contexts.last_updated
 
 -- name: insert_actions
 insert into actions (

@@ -1,6 +1,7 @@
 //! The `dcm` command: what people and hooks run.
 
 mod agents;
+mod brief;
 mod discover;
 mod doctor;
 mod flush;
@@ -118,8 +119,8 @@ enum Command {
     Watch(watch::Watch),
     /// What was asked for in a project, and how the work on it stands
     Tree(tree::Tree),
-    /// What an agent should know now
-    Brief(agents::Brief),
+    /// What an agent should know now, within a budget of tokens
+    Brief(brief::Brief),
     /// Send a message to an agent
     Send(agents::Send),
     /// Read an agent's messages; they count as read then

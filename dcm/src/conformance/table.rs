@@ -163,6 +163,10 @@ macro_rules! for_each_conformance_case {
                 generate_answers_a_brief: context_generate;
                 bad_input_names_the_field: context_get context_generate;
             }
+            agent_contexts {
+                work_leaves_a_context: agent_context_list agent_context_stats;
+                what_is_saved_comes_back: compact_save compact_snapshot compact_restore compact_status;
+            }
             compact {
                 restore_marks_the_session: compact_restore compact_status;
                 unknown_sessions_are_not_marked: compact_restore compact_status;

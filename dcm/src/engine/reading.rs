@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::rules::MarkRead;
 use super::{Dcm, Run};
 use crate::api::actions::{ActionHourly, ActionList, ActionPage, HourlyReport};
+use crate::api::agent_contexts::{AgentContextList, AgentContextPage, AgentContextReport, AgentContextStats};
 use crate::api::blocking::{
     BlockedBy, BlockingAgent, BlockingCheck, BlockingChecked, BlockingGet, BlockingState, BlockingSummary,
 };
+use crate::api::compact::{CompactSnapshot, SnapshotAnswer};
 use crate::api::context::{
     Brief, BriefChoice, BriefFormat, CompactState, CompactStatus, ContextAnswer, ContextCounts, ContextData,
     ContextGenerate, ContextGenerated, ContextGet, ContextSource, GeneratedBrief,
@@ -42,8 +44,8 @@ use crate::error::{Error, Result};
 use crate::model::{Blocking, Receipt};
 use crate::routing::{Question, Scorer, rounded};
 use crate::storage::{
-    ActionFilter, ActiveFilter, BriefQuery, ContextQuery, ContextRows, InboxQuery, Page, RequestFilter,
-    SubtaskFilter,
+    ActionFilter, ActiveFilter, AgentContextFilter, BriefQuery, ContextQuery, ContextRows, InboxQuery, Page,
+    RequestFilter, SubtaskFilter,
 };
 
 /// The agent id under which the dashboard looks at everybody's mail.
@@ -607,6 +609,57 @@ impl Run<ContextGet> for Dcm {
         }
         let CompiledBrief { brief, sources, explanation, agent_type } = self.compiled(options).await?;
         Ok(ContextAnswer::Brief { agent_id, session_id, agent_type, brief, sources, explanation })
+    }
+}
+
+impl Run<CompactSnapshot> for Dcm {
+    async fn run(&self, operation: CompactSnapshot) -> Result<SnapshotAnswer> {
+        let session_id = operation.session_id;
+        let saved = self.store().newest_snapshot(session_id.clone()).await?;
+        let history = self.store().compaction_history(session_id.clone()).await?;
+        let snapshot = saved.as_ref().and_then(|saved| saved.snapshot.clone());
+        let files = snapshot.as_ref().and_then(|snapshot| snapshot.get("modified_files"));
+        Ok(SnapshotAnswer {
+            session_id,
+            exists: saved.is_some(),
+            modified_files: files.and_then(|files| serde_json::from_value(files).ok()).unwrap_or_default(),
+            saved_at: saved.as_ref().map(|saved| saved.created_at),
+            summary: saved.and_then(|saved| saved.summary),
+            snapshot,
+            history,
+        })
+    }
+}
+
+impl Run<AgentContextList> for Dcm {
+    async fn run(&self, operation: AgentContextList) -> Result<AgentContextPage> {
+        let page = page(operation.limit, operation.offset, 100);
+        let filter = AgentContextFilter {
+            project_id: operation.project_id,
+            session_id: operation.session_id,
+            agent_id: operation.agent_id,
+            agent_type: operation.agent_type,
+        };
+        let (contexts, total) = self.store().agent_contexts(filter, page).await?;
+        Ok(AgentContextPage {
+            count: contexts.len(),
+            contexts,
+            total,
+            limit: page.limit,
+            offset: page.offset,
+        })
+    }
+}
+
+impl Run<AgentContextStats> for Dcm {
+    async fn run(&self, _: AgentContextStats) -> Result<AgentContextReport> {
+        let (by_status, by_type) = self.store().agent_context_counts().await?;
+        Ok(AgentContextReport {
+            total: by_status.iter().map(|(_, count)| count).sum(),
+            by_status: by_status.into_iter().collect(),
+            by_type: by_type.into_iter().collect(),
+            timestamp: self.now(),
+        })
     }
 }
 

@@ -17,15 +17,16 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use brief::{
-    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefStep, BriefSummary,
-    BriefWork, FailureChange, OpenFailure,
+    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefSnapshot, BriefStep,
+    BriefSummary, BriefWork, FailureChange, OpenFailure,
 };
 pub use channels::{ChannelChange, ChannelChanges, ChannelKey, ChannelRow, HolderChange};
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
 pub use log::{CommitListener, CommittedEvents, GapReason, LogHead, LogPage, LogStore, LoggedEvent};
 pub use reads::{
-    ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
+    ActionFilter, ActiveFilter, AgeLimits, AgentContextCounts, AgentContextFilter, ContextQuery, ContextRows,
+    HierarchyRows, InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RetentionReport,
+    RoutingRows, SubtaskFilter,
 };
 pub use state::{
     ActionAnswer, Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally,

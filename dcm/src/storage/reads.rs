@@ -3,6 +3,7 @@
 use super::BoxFuture;
 use super::brief::{BriefQuery, BriefRows};
 use crate::api::actions::{ActionSummary, HourCount};
+use crate::api::compact::CompactionEntry;
 use crate::api::context::{
     ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
 };
@@ -13,7 +14,8 @@ use crate::api::system::MessageCounts;
 use crate::error::Result;
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Receipt, Request, Session,
+    AgentContext, Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Receipt,
+    Request, Session,
     Subscription, Subtask, Task,
 };
 use crate::time::Timestamp;
@@ -63,6 +65,22 @@ pub struct ActionFilter {
     /// Of this subtask.
     pub subtask_id: Option<SubtaskId>,
 }
+
+/// Which contexts of agents; what is absent does not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentContextFilter {
+    /// Of this project.
+    pub project_id: Option<ProjectId>,
+    /// Of this session.
+    pub session_id: Option<String>,
+    /// Of this agent.
+    pub agent_id: Option<String>,
+    /// Of this kind of agent.
+    pub agent_type: Option<String>,
+}
+
+/// Contexts of agents in numbers: by status, and by kind.
+pub type AgentContextCounts = (Vec<(String, i64)>, Vec<(String, i64)>);
 
 /// Which sessions; what is absent does not filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -334,6 +352,18 @@ pub trait ReadStore: Send + Sync {
 
     /// The session in which `agent` has the latest open subtask.
     fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>>;
+    /// What was saved last before a compaction of a session.
+    fn newest_snapshot(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>>;
+    /// The snapshots and compactions of a session, newest first, at most 50.
+    fn compaction_history(&self, session: String) -> BoxFuture<'_, Result<Vec<CompactionEntry>>>;
+    /// Contexts of agents, the latest touched first, and how many match.
+    fn agent_contexts(
+        &self,
+        filter: AgentContextFilter,
+        page: Page,
+    ) -> BoxFuture<'_, Result<(Vec<AgentContext>, i64)>>;
+    /// How many contexts of agents there are by status, and by the fifty most frequent kinds.
+    fn agent_context_counts(&self) -> BoxFuture<'_, Result<AgentContextCounts>>;
     /// The newest compaction of a session.
     fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>>;
     /// The raw data of a context.

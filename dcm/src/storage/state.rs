@@ -5,12 +5,13 @@ use std::hash::Hash;
 
 use super::brief::{FailureChange, OpenFailure};
 use crate::id::{
-    ActionId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId, SubscriptionId,
-    SubtaskId, TaskId,
+    ActionId, AgentContextId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId,
+    SubscriptionId, SubtaskId, TaskId,
 };
 use crate::json::JsonObject;
 use crate::model::{
-    Action, Blocking, Compaction, HookState, Message, Project, Receipt, Request, RequestStatus, Session,
+    Action, AgentContext, Blocking, Compaction, HookState, Message, Project, Receipt, Request, RequestStatus,
+    Session,
     Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
 use crate::routing::ScoreChange;
@@ -329,6 +330,8 @@ pub struct Changes {
     pub hooks: Vec<(String, HookState)>,
     /// Receipts.
     pub receipts: Vec<Receipt>,
+    /// Contexts of agents to insert, or to replace where the id exists and is not younger. They follow the actions.
+    pub agent_contexts: Vec<AgentContext>,
     /// Scores, each pair of keyword and tool once, in key order.
     pub scores: Vec<((String, String), ScoreChange)>,
     /// Outcomes to keep: key, fingerprint, outcome as JSON.
@@ -365,6 +368,7 @@ impl Changes {
             && self.message_reads.is_empty()
             && self.scores.is_empty()
             && self.failures.is_empty()
+            && self.agent_contexts.is_empty()
             && self.idempotency.is_empty()
             && self.events.is_empty()
     }
@@ -419,6 +423,8 @@ pub struct State {
     pub known_senders: BTreeSet<String>,
     /// Receipts.
     pub receipts: Table<(MessageId, String), Receipt>,
+    /// Contexts of agents; written without being loaded.
+    pub agent_contexts: Table<AgentContextId, AgentContext>,
     /// Kept outcomes.
     pub remembered: Table<String, Remembered>,
     answers: Table<ActionId, ActionAnswer>,
@@ -466,6 +472,7 @@ impl State {
             mail: BTreeSet::new(),
             known_senders: BTreeSet::new(),
             receipts: Table::default(),
+            agent_contexts: Table::default(),
             remembered: Table::default(),
             answers: Table::default(),
             new_actions: Table::default(),
@@ -840,6 +847,7 @@ impl State {
         visit(&mut self.compactions);
         visit(&mut self.hooks);
         visit(&mut self.receipts);
+        visit(&mut self.agent_contexts);
         visit(&mut self.remembered);
         visit(&mut self.answers);
         visit(&mut self.new_actions);
@@ -876,7 +884,12 @@ impl State {
             .into_iter()
             .map(|(key, change)| (key, change.only_if(|action| inserted.contains(&action))));
         let failures = failures.collect();
+        let mut agent_contexts = self.agent_contexts.into_changes().written;
+        // Work that went in the same batch takes them along.
+        agent_contexts
+            .retain(|context| context.subtask_id.is_none_or(|subtask| self.subtasks.get(&subtask).is_some()));
         Changes {
+            agent_contexts,
             subtask_sessions,
             failures,
             projects: self.projects.into_changes(),

@@ -185,6 +185,7 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
         s.push(Statement::bulk("write_hook_states", columns, states.collect()));
     }
     written(&mut s, "write_receipts", changes.receipts);
+    written(&mut s, "write_agent_contexts", changes.agent_contexts);
     scores(&mut s, changes.scores, now);
     if !changes.idempotency.is_empty() {
         let kept = changes

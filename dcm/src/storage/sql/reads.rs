@@ -6,6 +6,7 @@ use super::rows::{FromRow, all, first};
 use super::store::SqlStore;
 use super::value::{Row, Statement};
 use crate::api::actions::{ActionSummary, HourCount};
+use crate::api::compact::CompactionEntry;
 use crate::api::context::{
     ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
 };
@@ -16,12 +17,13 @@ use crate::api::system::MessageCounts;
 use crate::error::{Error, Result};
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Request, RequestStatus,
-    Session, Subscription, Subtask, Task,
+    AgentContext, Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Request,
+    RequestStatus, Session, Subscription, Subtask, Task,
 };
 use crate::storage::{
-    ActionFilter, ActiveFilter, BoxFuture, BriefQuery, BriefRows, ContextQuery, ContextRows, HierarchyRows,
-    InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RoutingRows, SubtaskFilter,
+    ActionFilter, ActiveFilter, AgentContextCounts, AgentContextFilter, BoxFuture, BriefQuery, BriefRows,
+    ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows,
+    RequestFilter, RoutingRows, SubtaskFilter,
 };
 use crate::time::Timestamp;
 
@@ -176,6 +178,18 @@ impl FromRow for ToolByUsage {
 impl FromRow for ToolTypeCount {
     fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self { tool_type: row.word(0)?, tool_count: row.int(1)? })
+    }
+}
+
+impl FromRow for CompactionEntry {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            trigger: row.opt_text(1)?,
+            is_snapshot: row.boolean(2)?,
+            has_summary: row.boolean(3)?,
+            created_at: row.time(4)?,
+        })
     }
 }
 
@@ -593,6 +607,40 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         Box::pin(async move {
             let rows = self.query(Statement::new("session_of_agent").with("agent", agent)).await?;
             rows.into_iter().next().map(|mut row| row.text(0)).transpose()
+        })
+    }
+
+    fn newest_snapshot(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>> {
+        Box::pin(self.one(Statement::new("newest_snapshot").with("session_id", session)))
+    }
+
+    fn compaction_history(&self, session: String) -> BoxFuture<'_, Result<Vec<CompactionEntry>>> {
+        Box::pin(self.list(Statement::new("compaction_history").with("session_id", session)))
+    }
+
+    fn agent_contexts(
+        &self,
+        filter: AgentContextFilter,
+        page: Page,
+    ) -> BoxFuture<'_, Result<(Vec<AgentContext>, i64)>> {
+        let filtered = |query| {
+            Statement::new(query)
+                .with("project_id", filter.project_id)
+                .with("session_id", filter.session_id.clone())
+                .with("agent_id", filter.agent_id.clone())
+                .with("agent_type", filter.agent_type.clone())
+        };
+        Box::pin(self.page_of(paged(filtered("agent_context_page"), page), filtered("agent_context_count")))
+    }
+
+    fn agent_context_counts(&self) -> BoxFuture<'_, Result<AgentContextCounts>> {
+        Box::pin(async move {
+            let queries = ["agent_context_statuses", "agent_context_types"];
+            let mut answers = self.queries(queries.map(Statement::new).to_vec()).await?;
+            let counts = |rows: Vec<Row>| {
+                rows.into_iter().map(|mut row| Ok((row.text(0)?, row.int(1)?))).collect::<Result<Vec<_>>>()
+            };
+            Ok((counts(answers.next()?)?, counts(answers.next()?)?))
         })
     }
 
