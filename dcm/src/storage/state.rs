@@ -13,7 +13,6 @@ use crate::model::{
     Action, Blocking, Compaction, HookState, Message, Project, Receipt, Request, RequestStatus, Session,
     Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
-use crate::routing::ScoreChange;
 use crate::time::Timestamp;
 
 /// What a batch of commands needs to see before it can be decided.
@@ -286,7 +285,7 @@ pub struct RowChanges<K, R> {
 }
 
 /// Everything a batch does, for a store to write in one transaction: first what is removed, then what is written
-/// (parents before children), the scores, and last the events with their positions.
+/// (parents before children), and last the events with their positions.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Changes {
@@ -329,8 +328,6 @@ pub struct Changes {
     pub hooks: Vec<(String, HookState)>,
     /// Receipts.
     pub receipts: Vec<Receipt>,
-    /// Scores, each pair of keyword and tool once, in key order.
-    pub scores: Vec<((String, String), ScoreChange)>,
     /// Outcomes to keep: key, fingerprint, outcome as JSON.
     pub idempotency: Vec<(String, Remembered)>,
     /// Events, in the order of their positions.
@@ -363,7 +360,6 @@ impl Changes {
             && self.removed_actions.is_empty()
             && self.removed_action_sessions.is_empty()
             && self.message_reads.is_empty()
-            && self.scores.is_empty()
             && self.failures.is_empty()
             && self.idempotency.is_empty()
             && self.events.is_empty()
@@ -424,7 +420,6 @@ pub struct State {
     answers: Table<ActionId, ActionAnswer>,
     new_actions: Table<ActionId, Action>,
     removed_action_sessions: Table<String, ()>,
-    scores: Table<(String, String), ScoreChange>,
     failures: Table<(String, String), FailureChange>,
     events: Vec<NewEvent>,
     kept_events: usize,
@@ -470,7 +465,6 @@ impl State {
             answers: Table::default(),
             new_actions: Table::default(),
             removed_action_sessions: Table::default(),
-            scores: Table::default(),
             failures: Table::default(),
             events: Vec::new(),
             kept_events: 0,
@@ -679,13 +673,6 @@ impl State {
         self.action_counts.insert(session.to_owned(), 0).unwrap_or(0)
     }
 
-    /// Lets the scorer learn.
-    pub fn learn(&mut self, keyword: &str, tool: &str, change: &ScoreChange) {
-        let key = (keyword.to_owned(), tool.to_owned());
-        let change = self.scores.get(&key).map_or_else(|| change.clone(), |earlier| earlier.then(change));
-        self.scores.put(key, change);
-    }
-
     /// Notes that what `subject` stands for failed in `session`.
     pub fn note_failure(&mut self, session: &str, subject: String, failure: OpenFailure) {
         let key = (session.to_owned(), subject);
@@ -844,7 +831,6 @@ impl State {
         visit(&mut self.answers);
         visit(&mut self.new_actions);
         visit(&mut self.removed_action_sessions);
-        visit(&mut self.scores);
         visit(&mut self.failures);
     }
 
@@ -907,7 +893,6 @@ impl State {
             compactions: self.compactions.into_changes(),
             hooks: self.hooks.into_pairs(),
             receipts: self.receipts.into_pairs().into_iter().map(|(_, receipt)| receipt).collect(),
-            scores: self.scores.into_pairs(),
             idempotency: self.remembered.into_pairs(),
             events: self.events,
             now: self.now,
