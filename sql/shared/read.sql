@@ -213,28 +213,6 @@ union
 select id, blocked_by, blocked_agent, reason, created_at from blocked_agents where blocked_by = :agent
 order by 5 desc, 1 desc
 
--- name: scores
-select keyword, tool_name, tool_type, score, usage_count, success_count, last_used from keyword_tool_scores
-where keyword in (:keywords*) and score >= :min_score
-    and tool_type = :tool_type --? tool_type
-order by keyword, tool_name
-
--- name: routing_totals
-select count(*), count(distinct keyword), count(distinct tool_name), avg(score), avg(usage_count)
-from keyword_tool_scores
-
--- name: routing_by_score
-select tool_name, tool_type, avg(score) from keyword_tool_scores group by tool_name, tool_type
-order by avg(score) desc, tool_name limit 10
-
--- name: routing_by_usage
-select tool_name, tool_type, sum(usage_count) from keyword_tool_scores group by tool_name, tool_type
-order by sum(usage_count) desc, tool_name limit 10
-
--- name: routing_types
-select tool_type, count(distinct tool_name) from keyword_tool_scores group by tool_type
-order by count(distinct tool_name) desc, tool_type
-
 -- name: session_of_agent
 select r.session_id from subtasks s
 join task_lists t on t.id = s.task_list_id

@@ -174,17 +174,19 @@ on conflict (message_id, agent_id) do update set
 -- name: own_actions
 update actions set subtask_id = :subtask_id where id = :id
 
--- name: learn_scores
-insert into keyword_tool_scores (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
-values (:keyword, :tool_name, :tool_type, :new_score, :usage, :success, :last_used)
-on conflict (keyword, tool_name) do update set
-    score = min(max(score + :delta, :low), :high), usage_count = usage_count + excluded.usage_count,
-    success_count = success_count + excluded.success_count, tool_type = excluded.tool_type,
-    last_used = excluded.last_used
+-- name: lock_routing_watermark
+select epoch, seq from routing_watermark
 
--- name: adjust_scores
-update keyword_tool_scores set score = min(max(score + :delta, :low), :high), last_used = :last_used
-where keyword = :keyword and tool_name = :tool_name
+-- name: write_scores
+insert into keyword_tool_scores (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
+values (:keyword, :tool_name, :tool_type, :score, :usage_count, :success_count, :last_used)
+on conflict (keyword, tool_name) do update set
+    tool_type = excluded.tool_type, score = excluded.score, usage_count = excluded.usage_count,
+    success_count = excluded.success_count, last_used = excluded.last_used
+
+-- name: insert_lessons
+insert into routing_lessons (said, tool_name, tool_type, outcome, created_at)
+values (:said, :tool_name, :tool_type, :outcome, :created_at)
 
 -- name: advance_log
 update event_log_head set seq = seq + :count returning seq, epoch

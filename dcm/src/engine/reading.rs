@@ -42,7 +42,7 @@ use crate::api::tasks::{TaskDetail, TaskGet, TaskList, TaskPage, TaskWithSubtask
 use crate::context::{self, BriefOptions};
 use crate::error::{Error, Result};
 use crate::model::{Blocking, Receipt};
-use crate::routing::{Question, Scorer, rounded};
+use crate::routing::{Question, Scorer};
 use crate::storage::{
     ActionFilter, ActiveFilter, AgentContextFilter, BriefQuery, ContextQuery, ContextRows, InboxQuery, Page,
     RequestFilter, SubtaskFilter,
@@ -414,12 +414,7 @@ impl Run<BlockingGet> for Dcm {
 impl Run<RoutingSuggest> for Dcm {
     async fn run(&self, operation: RoutingSuggest) -> Result<Suggestions> {
         let question = question(operation)?;
-        let kind = question.tool_type.clone();
-        let scores =
-            self.store().scores(question.keywords.clone(), question.min_score.unwrap_or(0.0), kind).await?;
-        let mut scorer = Scorer::default();
-        scores.iter().for_each(|score| scorer.adopt(score));
-        Ok(scorer.suggest(&question))
+        self.shared.learning.ask(|scorer| scorer.suggest(&question)).await
     }
 }
 
@@ -458,18 +453,7 @@ fn question(operation: RoutingSuggest) -> Result<Question> {
 
 impl Run<RoutingStats> for Dcm {
     async fn run(&self, _: RoutingStats) -> Result<RoutingReport> {
-        let mut rows = self.store().routing_report().await?;
-        rows.totals.avg_score = rounded(rows.totals.avg_score, 3);
-        rows.totals.avg_usage = rounded(rows.totals.avg_usage, 1);
-        for tool in &mut rows.top_by_score {
-            tool.avg_score = rounded(tool.avg_score, 3);
-        }
-        Ok(RoutingReport {
-            totals: rows.totals,
-            top_by_score: rows.top_by_score,
-            top_by_usage: rows.top_by_usage,
-            type_distribution: rows.type_distribution,
-        })
+        self.shared.learning.ask(Scorer::report).await
     }
 }
 

@@ -14,6 +14,7 @@ mod keywords;
 mod lesson;
 mod question;
 mod recorded;
+mod report;
 mod score;
 mod scorer;
 mod words;

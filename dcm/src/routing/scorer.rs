@@ -199,10 +199,28 @@ impl Scorer {
         for keyword in &taught.keywords {
             self.recorded.change(keyword, tool, &change, taught.at);
         }
-        let unit = self.pass_time(taught.at);
-        let keys: Box<[u64]> = features(&words(&taught.text)).iter().map(|feature| feature.key).collect();
+        self.understand(&taught.text, tool, taught.outcome, taught.at);
+    }
+
+    /// Learns once more from a lesson whose recorded scores are known: it is evidence only.
+    pub fn recall(
+        &mut self,
+        said: &str,
+        tool_name: &str,
+        tool_type: Option<ToolType>,
+        outcome: Outcome,
+        at: Timestamp,
+    ) {
+        if let Some(tool) = self.number(tool_name, tool_type) {
+            self.understand(said, tool, outcome, at);
+        }
+    }
+
+    fn understand(&mut self, said: &str, tool: u32, outcome: Outcome, at: Timestamp) {
+        let unit = self.pass_time(at);
+        let keys: Box<[u64]> = features(&words(said)).iter().map(|feature| feature.key).collect();
         if !keys.is_empty() {
-            let weight = unit * taught.outcome.weight() * evenly(keys.len());
+            let weight = unit * outcome.weight() * evenly(keys.len());
             for key in &keys {
                 self.evidence.add(*key, tool, weight);
             }

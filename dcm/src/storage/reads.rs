@@ -8,14 +8,12 @@ use crate::api::context::{
     ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
 };
 use crate::api::hierarchy::{ActiveAgent, SubtaskNode};
-use crate::api::routing::{RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount};
 use crate::api::sessions::{SessionOverview, SessionsOfProject};
 use crate::api::system::MessageCounts;
 use crate::error::Result;
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    AgentContext, Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Receipt,
-    Request, Session,
+    AgentContext, Blocking, Compaction, HookState, Message, Project, ProjectStats, Receipt, Request, Session,
     Subscription, Subtask, Task,
 };
 use crate::time::Timestamp;
@@ -141,19 +139,6 @@ pub struct HierarchyRows {
     pub tasks: Vec<Task>,
     /// Their subtasks, by creation.
     pub subtasks: Vec<SubtaskNode>,
-}
-
-/// The scorer in numbers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RoutingRows {
-    /// Over everything, not rounded.
-    pub totals: RoutingTotals,
-    /// At most ten.
-    pub top_by_score: Vec<ToolByScore>,
-    /// At most ten.
-    pub top_by_usage: Vec<ToolByUsage>,
-    /// All kinds.
-    pub type_distribution: Vec<ToolTypeCount>,
 }
 
 /// Whose context is asked for.
@@ -327,16 +312,6 @@ pub trait ReadStore: Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<Subscription>>>;
     /// Blockings in which `agent` blocks or is blocked, the latest first.
     fn blockings_of(&self, agent: String) -> BoxFuture<'_, Result<Vec<Blocking>>>;
-
-    /// The rows of these words that score at least `min_score`.
-    fn scores(
-        &self,
-        keywords: Vec<String>,
-        min_score: f64,
-        tool_type: Option<String>,
-    ) -> BoxFuture<'_, Result<Vec<KeywordScore>>>;
-    /// The scorer in numbers.
-    fn routing_report(&self) -> BoxFuture<'_, Result<RoutingRows>>;
 
     /// At most `limit` messages that expired before `before`.
     fn expired_messages(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<MessageId>>>;

@@ -14,7 +14,6 @@ use crate::model::{
     Session,
     Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
-use crate::routing::ScoreChange;
 use crate::time::Timestamp;
 
 /// What a batch of commands needs to see before it can be decided.
@@ -287,7 +286,7 @@ pub struct RowChanges<K, R> {
 }
 
 /// Everything a batch does, for a store to write in one transaction: first what is removed, then what is written
-/// (parents before children), the scores, and last the events with their positions.
+/// (parents before children), and last the events with their positions.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Changes {
@@ -332,8 +331,6 @@ pub struct Changes {
     pub receipts: Vec<Receipt>,
     /// Contexts of agents to insert, or to replace where the id exists and is not younger. They follow the actions.
     pub agent_contexts: Vec<AgentContext>,
-    /// Scores, each pair of keyword and tool once, in key order.
-    pub scores: Vec<((String, String), ScoreChange)>,
     /// Outcomes to keep: key, fingerprint, outcome as JSON.
     pub idempotency: Vec<(String, Remembered)>,
     /// Events, in the order of their positions.
@@ -366,7 +363,6 @@ impl Changes {
             && self.removed_actions.is_empty()
             && self.removed_action_sessions.is_empty()
             && self.message_reads.is_empty()
-            && self.scores.is_empty()
             && self.failures.is_empty()
             && self.agent_contexts.is_empty()
             && self.idempotency.is_empty()
@@ -430,7 +426,6 @@ pub struct State {
     answers: Table<ActionId, ActionAnswer>,
     new_actions: Table<ActionId, Action>,
     removed_action_sessions: Table<String, ()>,
-    scores: Table<(String, String), ScoreChange>,
     failures: Table<(String, String), FailureChange>,
     events: Vec<NewEvent>,
     kept_events: usize,
@@ -477,7 +472,6 @@ impl State {
             answers: Table::default(),
             new_actions: Table::default(),
             removed_action_sessions: Table::default(),
-            scores: Table::default(),
             failures: Table::default(),
             events: Vec::new(),
             kept_events: 0,
@@ -686,13 +680,6 @@ impl State {
         self.action_counts.insert(session.to_owned(), 0).unwrap_or(0)
     }
 
-    /// Lets the scorer learn.
-    pub fn learn(&mut self, keyword: &str, tool: &str, change: &ScoreChange) {
-        let key = (keyword.to_owned(), tool.to_owned());
-        let change = self.scores.get(&key).map_or_else(|| change.clone(), |earlier| earlier.then(change));
-        self.scores.put(key, change);
-    }
-
     /// Notes that what `subject` stands for failed in `session`.
     pub fn note_failure(&mut self, session: &str, subject: String, failure: OpenFailure) {
         let key = (session.to_owned(), subject);
@@ -852,7 +839,6 @@ impl State {
         visit(&mut self.answers);
         visit(&mut self.new_actions);
         visit(&mut self.removed_action_sessions);
-        visit(&mut self.scores);
         visit(&mut self.failures);
     }
 
@@ -920,7 +906,6 @@ impl State {
             compactions: self.compactions.into_changes(),
             hooks: self.hooks.into_pairs(),
             receipts: self.receipts.into_pairs().into_iter().map(|(_, receipt)| receipt).collect(),
-            scores: self.scores.into_pairs(),
             idempotency: self.remembered.into_pairs(),
             events: self.events,
             now: self.now,

@@ -11,7 +11,6 @@ use crate::api::context::{
     ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
 };
 use crate::api::hierarchy::ActiveAgent;
-use crate::api::routing::{RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount};
 use crate::api::sessions::{SessionOverview, SessionsOfProject};
 use crate::api::system::MessageCounts;
 use crate::error::{Error, Result};
@@ -23,7 +22,7 @@ use crate::model::{
 use crate::storage::{
     ActionFilter, ActiveFilter, AgentContextCounts, AgentContextFilter, BoxFuture, BriefQuery, BriefRows,
     ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows,
-    RequestFilter, RoutingRows, SubtaskFilter,
+    RequestFilter, SubtaskFilter,
 };
 use crate::time::Timestamp;
 
@@ -156,28 +155,6 @@ impl FromRow for KeywordScore {
             success_count: row.opt_int32(5)?.unwrap_or(0),
             last_used: row.opt_time(6)?.unwrap_or(Timestamp::from_micros(0)),
         })
-    }
-}
-
-impl FromRow for ToolByScore {
-    fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self { tool_name: row.text(0)?, tool_type: row.word(1)?, avg_score: row.float(2)? })
-    }
-}
-
-impl FromRow for ToolByUsage {
-    fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self {
-            tool_name: row.text(0)?,
-            tool_type: row.word(1)?,
-            total_usage: row.opt_int(2)?.unwrap_or(0),
-        })
-    }
-}
-
-impl FromRow for ToolTypeCount {
-    fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self { tool_type: row.word(0)?, tool_count: row.int(1)? })
     }
 }
 
@@ -541,39 +518,6 @@ impl<D: Driver> ReadStore for SqlStore<D> {
 
     fn blockings_of(&self, agent: String) -> BoxFuture<'_, Result<Vec<Blocking>>> {
         Box::pin(self.list(Statement::new("blockings_of").with("agent", agent)))
-    }
-
-    fn scores(
-        &self,
-        keywords: Vec<String>,
-        min_score: f64,
-        tool_type: Option<String>,
-    ) -> BoxFuture<'_, Result<Vec<KeywordScore>>> {
-        let statement = Statement::new("scores")
-            .with("keywords", keywords)
-            .with("min_score", min_score)
-            .with("tool_type", tool_type);
-        Box::pin(self.list(statement))
-    }
-
-    fn routing_report(&self) -> BoxFuture<'_, Result<RoutingRows>> {
-        Box::pin(async move {
-            let queries = ["routing_totals", "routing_by_score", "routing_by_usage", "routing_types"];
-            let mut answers = self.queries(queries.map(Statement::new).to_vec()).await?;
-            let mut row = answers.one()?;
-            Ok(RoutingRows {
-                totals: RoutingTotals {
-                    total_records: row.int(0)?,
-                    unique_keywords: row.int(1)?,
-                    unique_tools: row.int(2)?,
-                    avg_score: row.float(3)?,
-                    avg_usage: row.float(4)?,
-                },
-                top_by_score: all(answers.next()?)?,
-                top_by_usage: all(answers.next()?)?,
-                type_distribution: all(answers.next()?)?,
-            })
-        })
     }
 
     fn expired_messages(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<MessageId>>> {
