@@ -3,6 +3,7 @@
 mod discover;
 mod import;
 mod report;
+mod route;
 mod status;
 
 use std::fmt;
@@ -80,6 +81,8 @@ impl Connection {
 enum Command {
     /// Import transcripts of Claude Code sessions; doing it again adds nothing
     Import(import::Import),
+    /// Measure how well tools are suggested; needs no server
+    Route(route::Route),
     /// Whether the server is well and what it holds
     Status,
 }
@@ -121,6 +124,9 @@ pub fn run() -> ExitCode {
 async fn execute(cli: Cli) -> Outcome {
     // A batch of an import is one commit of up to a few megabytes; everything else is small.
     let timeout = Duration::from_secs(if matches!(cli.command, Command::Import(_)) { 120 } else { 15 });
+    if let Command::Route(route) = &cli.command {
+        return route.run(cli.connection.json);
+    }
     let client = match cli.connection.client(timeout) {
         Ok(client) => client,
         Err(error) => {
@@ -130,6 +136,7 @@ async fn execute(cli: Cli) -> Outcome {
     };
     match cli.command {
         Command::Import(import) => import.run(&client, cli.connection.json).await,
+        Command::Route(route) => route.run(cli.connection.json),
         Command::Status => status::run(&client, cli.connection.json).await,
     }
 }

@@ -397,9 +397,11 @@ impl Run<RoutingSuggest> for Dcm {
         let kind = question.tool_type.clone();
         let scores =
             self.store().scores(question.keywords.clone(), question.min_score.unwrap_or(0.0), kind).await?;
-        let mut scorer = Scorer::default();
-        scores.iter().for_each(|score| scorer.adopt(score));
-        Ok(scorer.suggest(&question))
+        let mut routing = Scorer::default();
+        for row in &scores {
+            routing.adopt(row);
+        }
+        Ok(routing.suggest(&question))
     }
 }
 

@@ -23,9 +23,13 @@ pub struct Evaluation {
     classes: [Class; CLASSES],
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a confidence is between 0 and 1")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a confidence is between 0 and 1"
+)]
 fn class_of(confidence: f64) -> usize {
-    ((confidence * CLASSES as f64) as usize).min(CLASSES - 1)
+    ((confidence * 10.0) as usize).min(CLASSES - 1)
 }
 
 impl Evaluation {

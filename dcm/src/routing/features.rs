@@ -42,7 +42,8 @@ pub(super) fn features(words: &[Word]) -> Vec<Feature> {
     let mut features = Vec::with_capacity(words.len() * (NEAR + 2));
     for (at, two) in words.windows(2).enumerate() {
         if !(two[0].filler && two[1].filler) {
-            features.push(Feature { key: pair(two[0].key, two[1].key, 2), words: (place(at), place(at + 1)) });
+            features
+                .push(Feature { key: pair(two[0].key, two[1].key, 2), words: (place(at), place(at + 1)) });
         }
     }
     let spoken: Vec<usize> = (0..words.len()).filter(|at| !words[*at].filler).collect();
@@ -51,8 +52,7 @@ pub(super) fn features(words: &[Word]) -> Vec<Feature> {
         for other in spoken.iter().copied().skip(nth + 1).take(NEAR) {
             let (a, b) = (words[at].key, words[other].key);
             if a != b {
-                features
-                    .push(Feature { key: pair(a.min(b), a.max(b), 3), words: (place(at), place(other)) });
+                features.push(Feature { key: pair(a.min(b), a.max(b), 3), words: (place(at), place(other)) });
             }
         }
     }

@@ -160,7 +160,10 @@ mod tests {
     #[test]
     fn of_json_only_what_it_says() {
         let input = r#"{"command":"cargo test","timeout":5,"todos":[{"content":"Fix it","status":"open"}]}"#;
-        assert_eq!(spoken(input).split_whitespace().collect::<Vec<_>>(), ["cargo", "test", "Fix", "it", "open"]);
+        assert_eq!(
+            spoken(input).split_whitespace().collect::<Vec<_>>(),
+            ["cargo", "test", "Fix", "it", "open"]
+        );
         assert_eq!(spoken("{not json"), "{not json");
         assert_eq!(spoken("plain"), "plain");
     }
