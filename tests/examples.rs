@@ -1,8 +1,132 @@
 //! Every example runs, and says what its readers are told it says.
 
-#[path = "../examples/quickstart.rs"]
-#[expect(dead_code, reason = "the examples' own `main` only prints what is looked at here")]
-mod quickstart;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+macro_rules! examples {
+    ($($name:ident $path:literal,)+) => {$(
+        #[path = $path]
+        #[expect(dead_code, reason = "the examples' own `main` only prints what is looked at here")]
+        mod $name;
+    )+};
+}
+
+examples! {
+    handover "../examples/handover.rs",
+    quickstart "../examples/quickstart.rs",
+    remote "../examples/remote.rs",
+    serve "../examples/serve.rs",
+    subscriber "../examples/subscriber.rs",
+    supervisor "../examples/supervisor.rs",
+}
+
+use std::future::Future;
+
+use dcm::api::messages::MessageSend;
+use dcm::api::projects::ProjectList;
+use dcm_client::Client;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// Runs `test` against the server of the example `serve`.
+async fn served<T, F: Future<Output = T>>(test: impl FnOnce(String) -> F) -> T {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(serve::run(listener, async move { drop(stopped.await) }));
+    let outcome = test(url).await;
+    drop(stop);
+    serving.await.unwrap().unwrap();
+    outcome
+}
+
+#[tokio::test]
+async fn a_server_inside_a_program_serves_what_the_program_wrote() {
+    served(|url| async move {
+        let list = ProjectList { limit: None, offset: None };
+        let page = Client::new(url).unwrap().project_list(list).await.unwrap();
+        assert_eq!((page.total, page.projects[0].path.as_str()), (1, "/srv/shop"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_records_lists_and_hears() {
+    let text = served(|url| async move { remote::run(&url).await.unwrap() }).await;
+    let said = "/path/to/project is My Project\nwave 0 is pending\nwave 1 is pending\ntask done: wave 0\n\
+                task done: wave 1\n";
+    assert_eq!(text, said);
+}
+
+#[tokio::test]
+async fn two_agents_hand_over_their_work() {
+    let text = served(|url| async move { handover::run(&url).await.unwrap() }).await;
+    let columns = r#"{"columns":["id","name"],"table":"products"}"#;
+    assert_eq!(text, format!("front got {columns}\n"));
+}
+
+#[tokio::test]
+async fn a_subscriber_goes_on_where_it_was() {
+    served(|url| async move {
+        let client = Client::new(&url).unwrap();
+        let send = async |number: u32| {
+            let send =
+                json!({"from_agent": "a", "topic": "workflow.progress", "content": {"number": number}});
+            client.message_send(serde_json::from_value::<MessageSend>(send).unwrap()).await.unwrap();
+        };
+        let run = async |count| {
+            let mut output = Vec::new();
+            subscriber::run(&url, "watcher", count, &mut output).await.unwrap();
+            String::from_utf8(output).unwrap()
+        };
+        // A new agent begins where the log ends then: it comes, sees nothing and goes.
+        assert_eq!(run(0).await, "");
+        send(1).await;
+        send(2).await;
+        let text = run(1).await;
+        assert_eq!((text.matches("message.new").count(), text.contains("again")), (1, false), "{text}");
+        send(3).await;
+        let text = run(2).await;
+        assert_eq!(text.matches("message.new").count(), 2, "{text}");
+    })
+    .await;
+}
+
+/// Keeps what is written, and tells when that begins.
+struct Output {
+    text: Vec<u8>,
+    first: Option<oneshot::Sender<()>>,
+}
+
+impl std::io::Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(first) = self.first.take() {
+            first.send(()).unwrap();
+        }
+        self.text.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_supervisor_watches_waves() {
+    let text = served(|url| async move {
+        let (first, written) = oneshot::channel();
+        let mut output = Output { text: Vec::new(), first: Some(first) };
+        let work = async {
+            written.await.unwrap();
+            remote::run(&url).await.unwrap()
+        };
+        tokio::join!(async { supervisor::run(&url, 2, &mut output).await.unwrap() }, work);
+        String::from_utf8(output.text).unwrap()
+    })
+    .await;
+    assert!(text.contains("watching"), "{text}");
+    assert!(text.contains("wave 1 completed: 0 of 0 subtasks done, 0 failed"), "{text}");
+}
 
 #[tokio::test]
 async fn quickstart_prints_the_tree_and_a_brief() {

@@ -24,9 +24,12 @@ fn case(path: &'static str, status: u16, body: Value, member: &str, other: impl 
     Case { path, status, body, other: changed }
 }
 
+fn id(answer: &Value, what: &str) -> String {
+    answer[what]["id"].as_str().unwrap().to_owned()
+}
+
 /// Something to hang the calls on.
 async fn tree(api: &Calls) -> [String; 3] {
-    let id = |answer: &Value, what: &str| answer[what]["id"].as_str().unwrap().to_owned();
     let project = api.post("/api/projects", &json!({"path": "/srv/idempotent"})).await;
     let project = id(&project, "project");
     let body = json!({"project_id": project, "session_id": "s-1", "prompt": "Do it once"});
@@ -49,6 +52,10 @@ async fn every_post(api: &Calls) -> Vec<Case> {
         {"type": "prompt", "key": "p-1", "at": "2026-01-01T00:00:00.000Z", "text": "Look"},
         {"type": "tool_used", "tool_use_id": "t-1", "at": "2026-01-01T00:00:01.000Z", "tool_name": "Read"},
     ]});
+    let message = json!({"from_agent": "a", "to_agent": "r", "topic": "task.created", "content": "x"});
+    let message = id(&api.post("/api/messages", &message).await, "message");
+    let hook = json!({"session_id": "s-hook", "hook_event_name": "PostToolUse", "prompt_id": "p-1", "tool_name": "Bash",
+        "tool_input": {"command": "ls"}, "tool_response": {"stdout": "a"}, "tool_use_id": "u-1"});
     vec![
         case("/api/auth/token", 200, json!({"agent_id": "a", "session_id": "s-1"}), "agent_id", "b"),
         case("/api/projects", 201, json!({"path": "/srv/new", "metadata": {"a": 1}}), "name", "New"),
@@ -119,6 +126,8 @@ async fn every_post(api: &Calls) -> Vec<Case> {
             "compact_summary",
             "By now",
         ),
+        case("/api/receipts", 200, json!({"message_id": message, "agent_id": "b"}), "agent_id", "c"),
+        case("/hooks/claude", 204, hook, "tool_use_id", "u-other"),
         case("/api/ingest", 200, observed, "session_id", "s-other"),
     ]
 }
@@ -137,6 +146,8 @@ fn dump(server: &Server) -> Vec<(&'static str, Vec<Vec<Option<String>>>)> {
         "subscriptions",
         "blocked_agents",
         "compactions",
+        "hook_states",
+        "message_receipts",
         "events",
         "event_log_head",
         "idempotency_keys",

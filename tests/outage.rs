@@ -60,7 +60,7 @@ fn calls_that_need_the_store(id: &str) -> Vec<(Method, String, Option<Value>)> {
         .filter(|operation| !["/health", "/stats/tools-summary"].contains(&operation.path))
         .map(|operation| {
             let mut path = operation.path.to_owned();
-            for parameter in ["{id}", "{project_id}", "{agent_id}", "{session_id}"] {
+            for parameter in ["{id}", "{message_id}", "{project_id}", "{agent_id}", "{session_id}"] {
                 path = path.replace(parameter, id);
             }
             let query = match operation.path {

@@ -119,6 +119,7 @@ fn observation() -> impl Strategy<Value = Observation> {
                 exit_code,
                 duration_ms: Some(i32::MAX),
                 file_paths,
+                metadata: None,
             }
         ),
         (name(), time(), option::of(object())).prop_map(|(key, at, metadata)| Observation::Compacted {
@@ -167,16 +168,16 @@ proptest! {
         (agent_id, session_id, agent_type) in (name(), option::of(name()), option::of(name())),
         format in option::of(prop_oneof![Just(context::BriefFormat::Raw), Just(context::BriefFormat::Brief)]),
         (max_tokens, history_limit) in (option::of(any::<i32>()), option::of(any::<i32>())),
-        flags in any::<[Option<bool>; 3]>(),
+        flags in any::<[Option<bool>; 4]>(),
         (since, topic) in (option::of(time()), option::of(name())),
     ) {
-        let [include_history, include_messages, include_blocking] = flags;
+        let [include_history, include_messages, include_blocking, explain] = flags;
         assert_round_trip(messages::MessageInbox {
             agent_id: agent_id.clone(), since, topic, include_broadcasts: include_history, limit: None,
         })?;
         assert_round_trip(context::ContextGet {
             agent_id, session_id, agent_type, format, max_tokens, include_history, include_messages,
-            include_blocking, history_limit,
+            include_blocking, history_limit, explain,
         })?;
     }
 

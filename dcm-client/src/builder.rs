@@ -67,7 +67,7 @@ impl ClientBuilder {
     /// How often a failed call is tried again; 3 times unless given, 0 for never.
     ///
     /// Tried again are GET, DELETE and POST (whose `Idempotency-Key` is the same in every attempt) after a failed or
-    /// lost connection, a timeout, or a status 429, 502, 503 or 504. The waiting time doubles from attempt to attempt,
+    /// lost connection, a timeout, or a status 429, 502, 503 or 504; PATCH only when no connection could be made. The waiting time doubles from attempt to attempt,
     /// with jitter; a `Retry-After` of the server counts instead, if it is longer.
     #[must_use]
     pub fn retries(mut self, retries: usize) -> Self {
@@ -124,13 +124,14 @@ impl ClientBuilder {
         Ok(Client(Arc::new(Inner {
             http,
             base: url.as_str().trim_end_matches('/').to_owned(),
+            timeout: self.timeout,
             backoff: self.backoff,
             keys: IdSource::new(Arc::new(SystemClock)),
         })))
     }
 }
 
-fn checked_url(text: &str) -> Result<Url> {
+pub(crate) fn checked_url(text: &str) -> Result<Url> {
     let complain = |complaint: &str| Error::invalid_field(format!("Invalid URL {text:?}"), "url", complaint);
     let url = Url::parse(text.trim()).map_err(|_| complain("must be a URL such as http://127.0.0.1:3847"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

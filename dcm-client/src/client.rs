@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dcm::api::wire::{WireRequest, from_response, to_request};
 use dcm::api::{Execute, Method, Operation};
@@ -24,6 +25,7 @@ pub struct Client(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) http: reqwest::Client,
     pub(crate) base: String,
+    pub(crate) timeout: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) keys: IdSource,
 }
@@ -87,11 +89,12 @@ impl Client {
                 None => error,
             },
             transient: is_transient(status),
+            unsent: false,
         })
     }
 
     /// The server gave no answer, or not all of it.
-    fn unreachable(&self, error: reqwest::Error) -> Failure {
+    pub(crate) fn unreachable(&self, error: reqwest::Error) -> Failure {
         // reqwest's own words repeat the URL; the innermost cause says what happened.
         let mut cause: &dyn std::error::Error = &error;
         while let Some(inner) = cause.source() {
@@ -102,8 +105,9 @@ impl Client {
         } else {
             format!("cannot reach {}: {cause}", self.0.base)
         };
-        let transient = !error.is_builder();
-        Failure { error: Error::new(ErrorKind::Unavailable, message).with_source(error), transient }
+        let (transient, unsent) = (!error.is_builder(), error.is_connect());
+        let error = Error::new(ErrorKind::Unavailable, message).with_source(error);
+        Failure { error, transient, unsent }
     }
 }
 

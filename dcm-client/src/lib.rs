@@ -22,16 +22,20 @@
 //! |---|---|
 //! | [`Client`] | the operations; cheap to clone, all clones share their connections |
 //! | [`ClientBuilder`] | URL, API key, timeout, how often and how patiently to try again |
+//! | [`listen`] | events as they happen: a stream that reconnects and goes on where it was |
 //! | [`is_unreachable`] | tells a server that is away from one that says so itself |
 //! | `cli` | the `dcm` command; [`dcm::transcript`] is what `dcm import` reads transcripts with |
 //!
-//! No database driver comes with this crate: it uses [`dcm`] without features. The feature `cli` (on by default) adds the
-//! `dcm` command; programs that embed the SDK leave it out with `default-features = false`.
+//! No database driver comes with this crate: it uses [`dcm`] without features. Two features are on by default: `cli` adds
+//! the `dcm` command, `listen` the module of that name. Programs that embed the SDK leave both out with
+//! `default-features = false` and ask for `listen` where they want it.
 
 mod builder;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod client;
+#[cfg(feature = "listen")]
+pub mod listen;
 mod retry;
 
 pub use builder::{ClientBuilder, DEFAULT_URL};

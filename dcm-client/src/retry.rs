@@ -24,11 +24,13 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     /// Whether the next attempt may have more luck.
     pub(crate) transient: bool,
+    /// Whether the server cannot have heard of this one.
+    pub(crate) unsent: bool,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, transient: false }
+        Self { error, transient: false, unsent: false }
     }
 }
 
@@ -56,10 +58,13 @@ impl Backoff {
             .with_jitter()
             .with_min_delay(self.first)
             .with_max_delay(self.longest)
-            .with_max_times(if repeatable { self.retries } else { 0 });
+            .with_max_times(self.retries);
         attempt
             .retry(delays)
-            .when(|failure: &Failure| failure.transient && asked_wait(&failure.error) <= self.longest)
+            .when(|failure: &Failure| {
+                let harmless = repeatable || failure.unsent;
+                harmless && failure.transient && asked_wait(&failure.error) <= self.longest
+            })
             .adjust(|failure, delay| delay.map(|delay| delay.max(asked_wait(&failure.error))))
             .await
             .map_err(|failure| failure.error)
@@ -89,7 +94,7 @@ mod tests {
         let start = Instant::now();
         let attempt = || async {
             if tried.fetch_add(1, Ordering::SeqCst) < failures {
-                return Err(Failure { error: error(), transient });
+                return Err(Failure { error: error(), transient, unsent: false });
             }
             Ok(())
         };

@@ -65,6 +65,15 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
     /// How many WebSocket tokens are issued per minute.
     pub tokens_per_minute: u32,
+    /// How many messages a WebSocket client may send per second, and twice as many at once; ten times as many where they
+    /// only acknowledge.
+    pub frames_per_second: u32,
+    /// How often a WebSocket client is asked whether it is there.
+    pub ping_interval: Duration,
+    /// How long a WebSocket client may say nothing.
+    pub ping_timeout: Duration,
+    /// How long a WebSocket client may take to show a token where it must.
+    pub auth_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -78,6 +87,10 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(7),
             tokens_per_minute: 600,
+            frames_per_second: 5000,
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(60),
+            auth_timeout: Duration::from_secs(10),
         }
     }
 }

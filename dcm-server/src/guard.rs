@@ -133,6 +133,11 @@ impl Guard {
         Ok(allowed)
     }
 
+    /// Whether keys are needed, and none is presented.
+    pub(crate) fn lacks_key(&self, headers: &HeaderMap) -> bool {
+        !self.keys.is_empty() && !headers.contains_key(AUTHORIZATION)
+    }
+
     /// Whether the caller holds a key, where one is needed.
     pub(crate) fn check_key(&self, headers: &HeaderMap) -> Result<(), Error> {
         if self.keys.is_empty() {

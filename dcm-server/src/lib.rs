@@ -20,6 +20,7 @@
 
 mod body;
 mod config;
+mod flight;
 mod guard;
 mod limit;
 mod raw;
@@ -27,6 +28,7 @@ mod reply;
 mod router;
 mod serve;
 mod shell;
+mod socket;
 #[cfg(test)]
 mod tests;
 

@@ -53,6 +53,7 @@ impl Plan {
         let Settings { listen, store, access, upkeep, log, command: _ } = settings;
         let mut warnings = Vec::new();
         let max_connections = size(store.db_max_connections);
+        let notify = store.notify;
         let max_db_retries = u32::try_from(store.max_db_retries).unwrap_or(u32::MAX);
         let store = choose_store(store, environment)?;
         let all = [
@@ -77,6 +78,9 @@ impl Plan {
             max_db_retries,
             max_connections,
             token_secrets,
+            notify,
+            // Also whether others reach the server counts; that is known when it listens.
+            tokenless: !production,
             cleanup_interval_ms: upkeep.cleanup_interval_ms.unsigned_abs(),
             session_min_age_ms: upkeep.session_min_age_ms,
             session_idle_ms: upkeep.session_idle_ms,

@@ -23,8 +23,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 pub(crate) fn add_routes(router: &mut Router, role: Role) -> Result<(), String> {
     let mut get = |path, access, target| router.add(&Method::GET, path, Route { access, target });
     match role {
-        Role::Api => get("/openapi.json", Access::Key, Target::Raw(openapi)),
+        Role::Api => {
+            get("/ws", Access::Open, Target::Socket(no_upgrade))?;
+            get("/openapi.json", Access::Key, Target::Raw(openapi))
+        }
         Role::Dashboard => {
+            get("/ws", Access::Open, Target::Socket(no_upgrade))?;
             get("/openapi.json", Access::Key, Target::Raw(openapi))?;
             get("/", Access::Open, Target::Page(page))?;
             get("/status.css", Access::Open, Target::Raw(style))?;
@@ -33,8 +37,8 @@ pub(crate) fn add_routes(router: &mut Router, role: Role) -> Result<(), String> 
         Role::Ws => {
             get("/health", Access::Open, Target::Raw(socket_health))?;
             get("/stats", Access::Key, Target::Raw(socket_stats))?;
-            get("/", Access::Open, Target::Raw(no_upgrade))?;
-            get("/ws", Access::Open, Target::Raw(no_upgrade))
+            get("/", Access::Open, Target::Socket(no_upgrade))?;
+            get("/ws", Access::Open, Target::Socket(no_upgrade))
         }
     }
 }
@@ -63,14 +67,26 @@ fn script(_: &Shell) -> Reply {
     with_type(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("page/status.js"))
 }
 
-/// What the WebSocket side counts. Nothing connects to it yet, so there is nothing to count.
-#[derive(Debug, Default, Serialize)]
+/// Who is connected to this process, and what they have not acknowledged.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SocketCounts {
     connected_clients: usize,
     active_channels: usize,
     channel_stats: BTreeMap<String, usize>,
     pending_deliveries: usize,
+}
+
+impl SocketCounts {
+    fn of(shell: &Shell) -> Self {
+        let stats = shell.dcm().delivery_stats();
+        Self {
+            connected_clients: stats.clients,
+            active_channels: stats.channels.len(),
+            channel_stats: stats.channels,
+            pending_deliveries: stats.unacknowledged,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -89,13 +105,13 @@ fn socket_health(shell: &Shell) -> Reply {
         status: "healthy",
         kind: "websocket",
         port: shell.port(),
-        counts: SocketCounts::default(),
+        counts: SocketCounts::of(shell),
         timestamp: SystemClock.now(),
     })
 }
 
-fn socket_stats(_: &Shell) -> Reply {
-    written(&SocketCounts::default())
+fn socket_stats(shell: &Shell) -> Reply {
+    written(&SocketCounts::of(shell))
 }
 
 fn written(body: &impl Serialize) -> Reply {

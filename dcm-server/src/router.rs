@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use bytes::Bytes;
+use dcm::api::hooks::HookAnswer;
 use dcm::api::system::HealthReport;
 use dcm::api::{Access, Execute, Operation, OperationMeta, wire};
 use dcm::{Dcm, Error};
@@ -35,6 +36,8 @@ pub(crate) enum Target {
     Raw(fn(&Shell) -> Reply),
     /// A page without data, which links of other sites may lead to.
     Page(fn(&Shell) -> Reply),
+    /// A WebSocket connection; what answers a request that asks for none.
+    Socket(fn(&Shell) -> Reply),
 }
 
 /// One method and path.
@@ -186,10 +189,13 @@ where
     })
 }
 
-/// The status of a success; a health report that is not one is the only thing that is answered with another.
+/// The status of a success; only a health report that is not one, and a hook's answer that says nothing, have another
+/// than the table says.
 fn status_of<O: Operation>(output: &O::Output) -> u16 {
-    match (output as &dyn Any).downcast_ref::<HealthReport>() {
-        Some(report) if report.status != "healthy" => 503,
+    let output = output as &dyn Any;
+    match (output.downcast_ref::<HealthReport>(), output.downcast_ref::<HookAnswer>()) {
+        (Some(report), _) if report.status != "healthy" => 503,
+        (_, Some(HookAnswer(None))) => 204,
         _ => O::META.success,
     }
 }

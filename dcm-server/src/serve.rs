@@ -4,21 +4,21 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dcm::Dcm;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::ServerConfig;
 use crate::shell::Shell;
+use crate::socket::{self, Slot};
 
 /// What a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +45,10 @@ pub async fn serve(
     config: Arc<ServerConfig>,
     shutdown: impl Future,
 ) -> io::Result<()> {
-    let shell = Shell::new(role, dcm, &config, listener.local_addr()?)
+    let (stop, stopped) = watch::channel(false);
+    let shell = Shell::new(role, dcm, &config, listener.local_addr()?, stopped)
         .map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
-    run(listener, Arc::new(shell), &config, shutdown).await;
+    run(listener, Arc::new(shell), &config, stop, shutdown).await;
     Ok(())
 }
 
@@ -58,11 +59,11 @@ pub(crate) async fn run(
     listener: TcpListener,
     shell: Arc<Shell>,
     config: &ServerConfig,
+    stop: watch::Sender<bool>,
     shutdown: impl Future,
 ) {
     let places = Arc::new(Semaphore::new(config.limits.connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
-    let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(config.limits.header_timeout)
@@ -84,20 +85,17 @@ pub(crate) async fn run(
             }
         };
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            connections.spawn(connection(
-                stream,
-                Arc::clone(&shell),
-                http.clone(),
-                graceful.watcher(),
-                place,
-            ));
+            connections.spawn(connection(stream, Arc::clone(&shell), http.clone(), stop.subscribe(), place));
         } else if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
             tracing::warn!(connections = config.limits.connections, "too many connections, one was refused");
             connections.spawn(refuse(stream, place));
         }
     }
     drop(listener);
-    let drained = tokio::time::timeout(config.limits.shutdown_timeout, graceful.shutdown()).await;
+    // Sockets hear it at once, requests in flight are answered first.
+    stop.send_replace(true);
+    let draining = async { while connections.join_next().await.is_some() {} };
+    let drained = tokio::time::timeout(config.limits.shutdown_timeout, draining).await;
     if drained.is_err() {
         tracing::warn!(connections = connections.len(), "requests in flight were cut off");
     }
@@ -117,7 +115,7 @@ async fn connection(
     stream: TcpStream,
     shell: Arc<Shell>,
     http: http1::Builder,
-    watcher: hyper_util::server::graceful::Watcher,
+    mut stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 ) {
     let Ok(local) = stream.local_addr() else { return };
@@ -126,14 +124,38 @@ async fn connection(
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let local = local.ip();
+    let slot = Slot::default();
+    let left = Arc::clone(&slot);
     let service = service_fn(move |request| {
-        let shell = Arc::clone(&shell);
-        async move { Ok::<_, Infallible>(shell.handle(local, request).await) }
+        let (shell, slot) = (Arc::clone(&shell), Arc::clone(&slot));
+        async move { Ok::<_, Infallible>(shell.handle(local, request, slot).await) }
     });
-    if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
+    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    // In boxes, so that a socket does not carry the memory of its request along for its life.
+    let mut served = Box::pin(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            served.as_mut().graceful_shutdown();
+            served.as_mut().await
+        }
+    };
+    drop(served);
+    if let Err(error) = ended {
         // Resets, broken requests, heads that did not arrive in time.
         tracing::debug!(error = %error, "connection ended");
     }
+    let accepted = left.lock().unwrap_or_else(PoisonError::into_inner).take();
+    drop(left);
+    if let Some(accepted) = accepted {
+        Box::pin(socket::serve(accepted)).await;
+    }
+}
+
+/// Waits until connections are to end.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Whoever would say it is gone: that means the same.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\

@@ -88,6 +88,9 @@ pub(crate) struct Store {
     /// How many connections to PostgreSQL.
     #[arg(long, env = "DB_MAX_CONNECTIONS", default_value_t = 10, value_parser = whole::<1, 1000>)]
     pub(crate) db_max_connections: i64,
+    /// on or off: whether nodes on one PostgreSQL tell each other what they commit; off behind a transaction pooler.
+    #[arg(long, env = "DCM_NOTIFY", default_value = "on", value_name = "ON", value_parser = switch, action = clap::ArgAction::Set)]
+    pub(crate) notify: bool,
     /// How often a write is tried again that is known not to be committed.
     #[arg(long, env = "MAX_DB_RETRIES", default_value_t = 3, value_parser = whole::<0, 100>)]
     pub(crate) max_db_retries: i64,
@@ -256,6 +259,14 @@ fn part(text: &str) -> Result<RoleName, String> {
         "ws" => Ok(RoleName(Role::Ws)),
         "dashboard" => Ok(RoleName(Role::Dashboard)),
         _ => Err("must be api, ws or dashboard".to_owned()),
+    }
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text.trim() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
     }
 }
 

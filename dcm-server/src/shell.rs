@@ -23,16 +23,19 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::body;
 use crate::config::{Limits, ServerConfig};
+use crate::flight::Flights;
 use crate::guard::Guard;
 use crate::limit::PerMinute;
 use crate::raw;
 use crate::reply::{Failure, Reply, empty};
 use crate::router::{Found, Handler, Input, Router, Target, allow, path_fields, query_fields};
 use crate::serve::Role;
+use crate::socket::{self, Offer, Slot};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -47,6 +50,9 @@ pub(crate) struct Shell {
     tokens: PerMinute,
     bound: SocketAddr,
     ids: RequestIds,
+    flights: Flights,
+    /// True when connections are to end.
+    stop: watch::Receiver<bool>,
 }
 
 impl Shell {
@@ -56,6 +62,7 @@ impl Shell {
         dcm: Dcm,
         config: &ServerConfig,
         bound: SocketAddr,
+        stop: watch::Receiver<bool>,
     ) -> Result<Self, String> {
         let mut router = Router::new();
         if role != Role::Ws {
@@ -70,7 +77,13 @@ impl Shell {
             tokens: PerMinute::new(config.limits.tokens_per_minute),
             bound,
             ids: RequestIds::new(),
+            flights: Flights::default(),
+            stop,
         })
+    }
+
+    pub(crate) fn dcm(&self) -> &Dcm {
+        &self.dcm
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -83,14 +96,22 @@ impl Shell {
     }
 
     /// Answers one request that came in on the address `local`, whatever it is.
-    pub(crate) async fn handle(self: Arc<Self>, local: IpAddr, request: Request<Incoming>) -> Reply {
+    ///
+    /// When it asks for a WebSocket and gets one, the connection is left in `slot`.
+    pub(crate) async fn handle(
+        self: Arc<Self>,
+        local: IpAddr,
+        mut request: Request<Incoming>,
+        slot: Slot,
+    ) -> Reply {
+        let mut offer = socket::offer(&mut request);
         let (parts, mut body) = request.into_parts();
         let id = self.ids.next(&parts.headers);
         let mut cross_origin = None;
         // Disabled unless somebody wants that much in the log; then the engine's lines carry the id too.
         let span = tracing::debug_span!("request", id = id.to_str().unwrap_or_default());
-        let answer =
-            AssertUnwindSafe(self.answer(&parts, &mut body, local, &mut cross_origin).instrument(span));
+        let answer = self.answer(&parts, &mut body, local, &mut cross_origin, (&mut offer, &slot));
+        let answer = AssertUnwindSafe(answer.instrument(span));
         let answer = match answer.catch_unwind().await {
             Ok(answer) => answer,
             Err(panic) => Err(Error::internal(format!("panic: {}", panic_text(&*panic))).into()),
@@ -118,6 +139,7 @@ impl Shell {
         body: &mut Incoming,
         local: IpAddr,
         cross_origin: &mut Option<HeaderValue>,
+        (offer, slot): (&mut Option<Result<Offer, Error>>, &Slot),
     ) -> Result<Reply, Failure> {
         self.guard.check_host(parts, local)?;
         let path = parts.uri.path();
@@ -147,9 +169,21 @@ impl Shell {
         };
         match route.target {
             Target::Raw(reply) | Target::Page(reply) => Ok(reply(self)),
+            Target::Socket(reply) => match offer.take() {
+                None => Ok(reply(self)),
+                Some(offer) => {
+                    // A browser cannot present a key, and shows a token later; a wrong one is refused at once.
+                    let locked = self.guard.lacks_key(&parts.headers);
+                    if !locked {
+                        self.guard.check_key(&parts.headers)?;
+                    }
+                    let (dcm, limits, stop) = (self.dcm.clone(), self.limits.clone(), self.stop.clone());
+                    Ok(offer?.accept(slot, dcm, limits, parts.uri.query(), locked, stop)?)
+                }
+            },
             Target::Operation { meta, handler, body_limit } => {
                 let query = match parts.uri.query() {
-                    Some(query) if !meta.method.has_body() => query_fields(query)?,
+                    Some(query) if !meta.method.has_body() || !meta.query.is_empty() => query_fields(query)?,
                     _ => Vec::new(),
                 };
                 let mut input = Input { path: path_fields(&params)?, query, body: Bytes::new() };
@@ -175,7 +209,14 @@ impl Shell {
             Some(key) => self.dcm.with_idempotency_key(key),
             None => self.dcm.clone(),
         };
-        match tokio::time::timeout(self.limits.request_timeout, handler(dcm, input)).await {
+        let answer = async {
+            let asked = parts.uri.path_and_query();
+            match asked.filter(|_| meta.method == dcm::api::Method::GET) {
+                Some(asked) => self.flights.share(asked.as_str(), handler(dcm, input)).await,
+                None => handler(dcm, input).await,
+            }
+        };
+        match tokio::time::timeout(self.limits.request_timeout, answer).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(too_slow(self.limits.request_timeout).into()),
         }

@@ -49,7 +49,10 @@ pub(crate) async fn start(plan: Plan) -> Result<(), Stop> {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
-    let (dcm, store) = open(plan.store, plan.engine).await?;
+    let mut engine = plan.engine;
+    // A name alone is believed on this machine only.
+    engine.tokenless &= bound.iter().all(|bound| bound.address.ip().is_loopback());
+    let (dcm, store) = open(plan.store, engine).await?;
     let signals = Signals::new()?;
     announce(&bound, &store);
 

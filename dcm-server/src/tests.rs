@@ -36,7 +36,8 @@ async fn exchange(requests: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let dcm = Dcm::open_in_memory(EngineConfig::default()).await.unwrap();
-    let mut shell = Shell::new(Role::Api, dcm, &config, address).unwrap();
+    let sockets = tokio::sync::watch::Sender::new(false);
+    let mut shell = Shell::new(Role::Api, dcm, &config, address, sockets.subscribe()).unwrap();
     let handlers: [(&str, crate::router::Handler); 3] =
         [("/panics", panics), ("/hangs", hangs), ("/fails", fails)];
     for (path, handler) in handlers {
@@ -44,7 +45,8 @@ async fn exchange(requests: &str) -> String {
         shell.router_mut().add(&Method::GET, path, Route { access: Access::Open, target }).unwrap();
     }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(async move { run(listener, Arc::new(shell), &config, stopped).await });
+    let serving =
+        tokio::spawn(async move { run(listener, Arc::new(shell), &config, sockets, stopped).await });
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(requests.as_bytes()).await.unwrap();
     let mut answer = String::new();

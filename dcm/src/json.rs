@@ -29,6 +29,12 @@ impl JsonObject {
         self.0.get()
     }
 
+    /// The text of this object, without copying it.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        Box::<str>::from(self.0).into_string()
+    }
+
     /// Writes `map` as text.
     ///
     /// NUL characters are dropped: maps are built by the library from input that was checked already.
@@ -67,6 +73,12 @@ impl JsonObject {
             Ok(_) => Err("must be an object".to_owned()),
             Err(error) => Err(complaint(&error)),
         }
+    }
+
+    /// Takes any JSON value, also one that is no object; it must be one that every store can hold.
+    pub fn any(value: &Value) -> Result<Self, String> {
+        check(value, 0)?;
+        serde_json::value::to_raw_value(value).map(Self).map_err(|error| complaint(&error))
     }
 
     /// The members of this object.

@@ -48,7 +48,10 @@
 //! | [`Dcm`], [`EngineConfig`] | the engine: every operation as a method, over an embedded store, PostgreSQL or your own |
 //! | [`api`] | the operations: inputs, outputs, [the list of them](api::OPERATIONS), [how they travel](api::wire), [OpenAPI](api::openapi) |
 //! | [`model`] | what is remembered, as plain data |
-//! | [`storage`] | what a store has to do; implement [`ReadStore`](storage::ReadStore) and [`CommitStore`](storage::CommitStore) to bring one |
+//! | [`feed`] | the event log, followed: [`Dcm::feed`] |
+//! | [`delivery`] | listeners with a place that is kept: [`Dcm::subscriber`], [`Dcm::publish`] |
+//! | [`storage`] | what a store has to do; implement [`ReadStore`](storage::ReadStore), [`CommitStore`](storage::CommitStore) and
+//! [`LogStore`](storage::LogStore) to bring one |
 //! | [`conformance`] | the suite that a store or a server is held to |
 //! | [`context`], [`routing`] | briefs; which tool served which words |
 //! | [`transcript`], [`observe`] | Claude Code's transcripts as [observations](api::ingest::Observation), and what other observers need |
@@ -58,12 +61,13 @@
 //!
 //! | feature | brings | on by default |
 //! |---|---|---|
-//! | (none) | [`api`], [`model`], [`transcript`], [`observe`]: all that a client needs, and no I/O | |
+//! | (none) | [`api`], [`model`], [`transcript`], [`hooks`], [`observe`]: all that a client needs, and no I/O | |
 //! | `routing` | [`routing`]: the scorer alone, without I/O | with `engine` |
 //! | `engine` | [`Dcm`] and [`storage`], for a store of your own | with `sqlite` |
 //! | `sqlite` | the embedded store; SQLite is compiled in | yes |
 //! | `postgres` | the store on PostgreSQL 14 or later | no |
 //! | `postgres-tls` | encrypted connections to it | no |
+//! | `tokens` | exact counts of tokens for the budgets of briefs | no |
 //! | `conformance` | [`conformance`] | no |
 
 pub mod api;
@@ -72,12 +76,18 @@ pub mod conformance;
 #[cfg(feature = "engine")]
 pub mod context;
 #[cfg(feature = "engine")]
+pub mod delivery;
+#[cfg(feature = "engine")]
 mod engine;
 mod error;
+#[cfg(feature = "engine")]
+pub mod feed;
+pub mod hooks;
 mod id;
 mod json;
 pub mod model;
 pub mod observe;
+mod position;
 #[cfg(feature = "engine")]
 mod redact;
 #[cfg(feature = "routing")]
@@ -88,13 +98,14 @@ mod time;
 pub mod transcript;
 
 #[cfg(feature = "engine")]
-pub use engine::{Dcm, EngineConfig, TokenClaims};
+pub use engine::{Dcm, EngineConfig, NotIdentified, Publication, Published, TokenClaims};
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use id::{
     ActionId, AgentContextId, BlockingId, BriefId, CompactionId, EventId, IdSource, MessageId, ProjectId,
     RequestId, SubscriptionId, SubtaskId, TaskId,
 };
 pub use json::JsonObject;
+pub use position::Position;
 #[cfg(feature = "engine")]
 pub use storage::IdempotencyKey;
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

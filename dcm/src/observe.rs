@@ -1,6 +1,10 @@
 //! What every observer of an agent needs, hooks and transcripts alike: the kind of a tool, a guess at what a prompt
 //! asks for, and texts cut to a size that a store should hold.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
 use crate::model::{PromptType, ToolType};
 
 /// The most bytes of a tool's input, a tool's output or an agent's last words that are recorded: 64 KiB.
@@ -10,6 +14,54 @@ pub const TEXT_LIMIT: usize = 65_536;
 ///
 /// People write prompts, and a summary stands for the whole session, so they get more room than a tool's output.
 pub const PROMPT_LIMIT: usize = 1_048_576;
+
+/// Drops NUL characters and puts U+FFFD in the place of unpaired surrogates, which PostgreSQL and UTF-8 cannot hold.
+///
+/// It works on the text of JSON, before it is read as JSON, which would refuse the whole for one of them.
+pub(crate) fn mend(line: &str) -> Cow<'_, str> {
+    let suspicious = ["\0", "\\u0000", "\\ud", "\\uD"];
+    if !suspicious.iter().any(|pattern| line.contains(pattern)) {
+        return Cow::Borrowed(line);
+    }
+    let mut mended = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(['\\', '\0']) {
+        mended.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let taken = match unit(rest) {
+            Some(0) => 6,
+            // A pair is one character and copied as it stands.
+            Some(0xd800..=0xdbff) if matches!(rest.get(6..).and_then(unit), Some(0xdc00..=0xdfff)) => {
+                mended.push_str(&rest[..12]);
+                12
+            }
+            Some(0xd800..=0xdfff) => {
+                mended.push('\u{fffd}');
+                6
+            }
+            _ if rest.starts_with('\0') => 1,
+            // Any other escape is copied as a whole, so that the second backslash of `\\` opens nothing.
+            _ => {
+                let taken = 1 + rest[1..].chars().next().filter(|c| *c != '\0').map_or(0, char::len_utf8);
+                mended.push_str(&rest[..taken]);
+                taken
+            }
+        };
+        rest = &rest[taken..];
+    }
+    mended.push_str(rest);
+    Cow::Owned(mended)
+}
+
+/// The UTF-16 unit of the `\uXXXX` that `text` begins with.
+fn unit(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit())
+        .then(|| u32::from_str_radix(digits, 16).ok())
+        .flatten()
+}
 
 /// What kind of tool goes by the name `name`.
 ///
@@ -54,6 +106,50 @@ fn marker(dropped: usize) -> String {
 /// The largest character boundary that is not beyond `index`.
 fn floor_char_boundary(text: &str, index: usize) -> usize {
     (0..=index.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+/// Members of a tool's input that say what was tried, the most telling first.
+#[derive(Deserialize, Default)]
+struct Told {
+    command: Option<String>,
+    file_path: Option<String>,
+    notebook_path: Option<String>,
+    pattern: Option<String>,
+    query: Option<String>,
+    url: Option<String>,
+    skill: Option<String>,
+    description: Option<String>,
+}
+
+/// The value of a text member, also of a document that was cut.
+pub(crate) fn text_member(input: &str, name: &str) -> Option<String> {
+    let at = input.find(&format!("\"{name}\""))?;
+    let rest = input[at + name.len() + 2..].trim_start().strip_prefix(':')?.trim_start();
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+    values.next()?.ok()
+}
+
+/// `text` on one line.
+pub(crate) fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What a call tried, out of its input: a command, a path, else the input itself, on one line.
+#[must_use]
+pub fn attempt_of(input: &str) -> String {
+    if !input.trim_start().starts_with('{') {
+        return flat(input);
+    }
+    // An input that was cut is no document any more, but its beginning says the same.
+    let told: Told = serde_json::from_str(input).unwrap_or_else(|_| Told {
+        command: text_member(input, "command"),
+        file_path: text_member(input, "file_path"),
+        pattern: text_member(input, "pattern"),
+        ..Told::default()
+    });
+    let words = told.command.or(told.file_path).or(told.notebook_path).or(told.pattern).or(told.query);
+    let words = words.or(told.url).or(told.skill).or(told.description);
+    words.map_or_else(|| flat(input), |words| flat(&words))
 }
 
 /// Words that settle what is asked for, whatever stands around them.

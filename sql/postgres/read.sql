@@ -1,12 +1,15 @@
 -- Reads whose text differs between the dialects.
 
+-- `limit 1` keeps the planner from reading a whole table into a hash for a handful of names.
 -- name: load_known_agents
 select a from unnest(:agents::text[]) as a
-where exists (select 1 from subtasks where agent_id = a)
-    or exists (select 1 from subtasks where agent_type = a)
-    or exists (select 1 from sessions where id = a)
-    or exists (select 1 from subscriptions where agent_id = a)
-    or exists (select 1 from agent_messages where from_agent_id = a)
+where coalesce(
+    (select 1 from agent_messages where from_agent_id = a limit 1),
+    (select 1 from sessions where id = a limit 1),
+    (select 1 from subtasks where agent_id = a limit 1),
+    (select 1 from subtasks where agent_type = a limit 1),
+    (select 1 from subscriptions where agent_id = a limit 1)
+) is not null
 
 -- 4096 keys, because a batch may name any number of sessions and the server's table of locks has an end; two names
 -- that share a key only wait for each other. Locks, in key order, what the batch decides on: the given keys, and the sessions that the given rows belong to.
@@ -40,3 +43,6 @@ left join subtasks s on s.task_list_id = t.id
 left join actions a on a.subtask_id = s.id
 where p.id = :id
 group by p.id, p.name, p.path
+
+-- name: event_exists
+select 1 from events where created_at = :at and id = :id

@@ -76,24 +76,26 @@ on conflict (id) do update set
 -- name: write_subtasks
 insert into subtasks (
     id, task_list_id, agent_type, agent_id, description, status, blocked_by, created_at, started_at,
-    completed_at, context_snapshot, result, external_key
+    completed_at, context_snapshot, result, external_key, session_id
 )
 select
     x.id, x.task_list_id, x.agent_type, x.agent_id, x.description, x.status, x.blocked_by::uuid[], x.created_at,
-    x.started_at, x.completed_at, x.context_snapshot, x.result, x.external_key
+    x.started_at, x.completed_at, x.context_snapshot, x.result, x.external_key, x.session_id
 from unnest(
     :id::uuid[], :task_list_id::uuid[], :agent_type::text[], :agent_id::text[], :description::text[],
     :status::text[], :blocked_by::text[], :created_at::timestamptz[], :started_at::timestamptz[],
-    :completed_at::timestamptz[], :context_snapshot::jsonb[], :result::jsonb[], :external_key::text[]
+    :completed_at::timestamptz[], :context_snapshot::jsonb[], :result::jsonb[], :external_key::text[],
+    :session_id::text[]
 ) as x (
     id, task_list_id, agent_type, agent_id, description, status, blocked_by, created_at, started_at,
-    completed_at, context_snapshot, result, external_key
+    completed_at, context_snapshot, result, external_key, session_id
 )
 on conflict (id) do update set
     task_list_id = excluded.task_list_id, agent_type = excluded.agent_type, agent_id = excluded.agent_id,
     description = excluded.description, status = excluded.status, blocked_by = excluded.blocked_by,
     created_at = excluded.created_at, started_at = excluded.started_at, completed_at = excluded.completed_at,
-    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key
+    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key,
+    session_id = coalesce(excluded.session_id, subtasks.session_id)
 
 -- name: write_subscriptions
 insert into subscriptions (
@@ -160,6 +162,29 @@ from unnest(
     duration_ms, created_at, recorded_at, metadata
 )
 
+-- name: mend_failures
+delete from open_failures f
+using unnest(:session_id::text[], :subject::text[], :mended_at::timestamptz[]) as x (session_id, subject, mended_at)
+where f.session_id = x.session_id and f.subject = x.subject and f.failed_at <= x.mended_at
+
+-- name: note_failures
+insert into open_failures (
+    session_id, subject, action_id, tool_name, attempt, detail, exit_code, times, failed_at
+)
+select
+    x.session_id, x.subject, x.action_id, x.tool_name, x.attempt, x.detail, x.exit_code, x.times, x.failed_at
+from unnest(
+    :session_id::text[], :subject::text[], :action_id::uuid[], :tool_name::text[], :attempt::text[],
+    :detail::text[], :exit_code::integer[], :times::integer[], :failed_at::timestamptz[]
+) as x (
+    session_id, subject, action_id, tool_name, attempt, detail, exit_code, times, failed_at
+)
+on conflict (session_id, subject) do update set
+    action_id = excluded.action_id, tool_name = excluded.tool_name, attempt = excluded.attempt,
+    detail = excluded.detail, exit_code = excluded.exit_code, times = open_failures.times + excluded.times,
+    failed_at = excluded.failed_at
+where excluded.failed_at >= open_failures.failed_at
+
 -- name: insert_messages
 insert into agent_messages (
     id, project_id, from_agent_id, to_agent_id, message_type, topic, payload, priority, created_at, expires_at
@@ -199,6 +224,31 @@ from unnest(
 ) as x (
     idempotency_key, fingerprint, outcome, created_at
 )
+
+-- name: answer_actions
+update actions set exit_code = x.exit_code, output = x.output, duration_ms = x.duration_ms
+from unnest(:id::uuid[], :exit_code::integer[], :output::bytea[], :duration_ms::integer[])
+    as x (id, exit_code, output, duration_ms)
+where actions.id = x.id
+
+-- name: write_hook_states
+insert into hook_states (session_id, state, updated_at)
+select x.session_id, x.state, x.updated_at
+from unnest(:session_id::text[], :state::jsonb[], :updated_at::timestamptz[]) as x (session_id, state, updated_at)
+on conflict (session_id) do update set state = excluded.state, updated_at = excluded.updated_at
+
+-- name: write_receipts
+insert into message_receipts (message_id, agent_id, injected_at, times_injected, seen_at, acknowledged_at)
+select x.message_id, x.agent_id, x.injected_at, x.times_injected, x.seen_at, x.acknowledged_at
+from unnest(
+    :message_id::uuid[], :agent_id::text[], :injected_at::timestamptz[], :times_injected::integer[],
+    :seen_at::timestamptz[], :acknowledged_at::timestamptz[]
+) as x (
+    message_id, agent_id, injected_at, times_injected, seen_at, acknowledged_at
+)
+on conflict (message_id, agent_id) do update set
+    injected_at = excluded.injected_at, times_injected = excluded.times_injected, seen_at = excluded.seen_at,
+    acknowledged_at = excluded.acknowledged_at
 
 -- name: own_actions
 update actions set subtask_id = x.subtask_id
@@ -246,8 +296,12 @@ where k.keyword = x.keyword and k.tool_name = x.tool_name
 -- the order in which they become visible. A promoted standby writes in another timeline: its positions are of a new epoch.
 -- name: advance_log
 update event_log_head set seq = seq + :count::bigint,
-    epoch = case when event_log_head.timeline = now_at.timeline then epoch else epoch + 1 end, timeline = now_at.timeline
+    epoch = case when event_log_head.timeline = now_at.timeline then epoch else epoch + 1 end,
+    epochs = case when event_log_head.timeline = now_at.timeline then epochs
+        else epochs || jsonb_build_array(jsonb_build_array(epoch + 1, seq + 1)) end,
+    timeline = now_at.timeline
 from (select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline) as now_at
+returning event_log_head.seq, event_log_head.epoch
 
 -- name: insert_events
 insert into events (seq, id, name, created_at, channels, data, summary)
@@ -256,3 +310,14 @@ from event_log_head head, unnest(
     :place::bigint[], :id::uuid[], :name::text[], :created_at::timestamptz[], :channels::text[], :data::json[],
     :summary::json[]
 ) as x (place, id, name, created_at, channels, data, summary)
+
+-- name: delete_old_actions
+delete from actions where id in (select id from actions where recorded_at < :before limit :limit) returning id
+
+-- name: delete_surplus_actions
+delete from actions where id in (
+    select id from actions order by recorded_at limit (
+        select case when count(*) <= :most then 0 when count(*) - :most > :limit then :limit else count(*) - :most end
+        from actions
+    )
+) returning id

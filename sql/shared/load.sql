@@ -62,7 +62,7 @@ from subtasks s where s.id in (
 )
 
 -- name: load_actions
-select id, session_id, tool_use_id, subtask_id, exit_code from actions where id in (
+select id, session_id, tool_use_id, subtask_id, exit_code, output is null and duration_ms is null from actions where id in (
     select id from actions where false
     union all select id from actions where id in (:actions*) --? actions
     union all select id from actions where session_id in (:action_key_sessions*) and tool_use_id in (:action_keys*) --? action_keys
@@ -95,7 +95,52 @@ select id, blocked_by, blocked_agent, reason, created_at from blocked_agents whe
 
 -- name: load_compactions
 select id, session_id, external_key, compaction_trigger, summary, metadata, created_at from compactions
-where session_id in (:sessions*) and external_key in (:keys*)
+where session_id in (:sessions*)
+
+-- name: load_hook_states
+select session_id, state from hook_states where session_id in (:sessions*)
+
+-- name: load_subtask_action_counts
+select subtask_id, count(*) from actions where subtask_id in (:subtasks*) group by subtask_id
+
+-- The twenty most urgent unread messages of each agent, and the newest hundred that are for a kind of agents or for all.
+-- name: load_mail
+select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at
+from agent_messages m where m.id in (
+    select id from (
+        select d.id, row_number() over (partition by d.to_agent_id order by d.priority desc, d.created_at, d.id) as place
+        from agent_messages d
+        where d.to_agent_id in (:agents*) and (d.expires_at is null or d.expires_at > :now)
+            and not exists (select 1 from message_reads r where r.message_id = d.id and r.agent_id = d.to_agent_id)
+    ) as direct where place <= 20
+    union all
+    select id from (
+        select b.id from agent_messages b
+        where b.to_agent_id is null and (b.expires_at is null or b.expires_at > :now)
+        order by b.created_at desc, b.id limit 100
+    ) as broadcast
+    union all select id from (select k.id from agent_messages k where k.to_agent_id in (:kinds*) and (k.expires_at is null or k.expires_at > :now) order by k.created_at desc, k.id limit 100) as of_kind --? kinds
+)
+
+-- Which of those that are for a kind of agents or for all these agents have read.
+-- name: load_read_mail
+select r.message_id, r.agent_id, r.read_at from message_reads r
+where r.agent_id in (:agents*) and r.message_id in (
+    select id from (
+        select b.id from agent_messages b
+        where b.to_agent_id is null and (b.expires_at is null or b.expires_at > :now)
+        order by b.created_at desc, b.id limit 100
+    ) as broadcast
+    union all select id from (select k.id from agent_messages k where k.to_agent_id in (:kinds*) and (k.expires_at is null or k.expires_at > :now) order by k.created_at desc, k.id limit 100) as of_kind --? kinds
+)
+
+-- name: load_receipts
+select message_id, agent_id, injected_at, times_injected, seen_at, acknowledged_at from message_receipts where false
+    or (agent_id in (:agents*) and seen_at is null) --? agents
+    or (message_id in (:messages*) and agent_id in (:receivers*)) --? messages receivers
+
+-- name: load_senders
+select distinct from_agent_id from agent_messages where from_agent_id in (:agents*)
 
 -- name: load_idempotency
 select idempotency_key, fingerprint, outcome from idempotency_keys where idempotency_key in (:keys*)

@@ -161,24 +161,37 @@ select count(*) from agent_messages where (expires_at is null or expires_at > :n
     and topic = :topic --? topic
 
 -- name: inbox
-select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at, is_read, (
-    select count(*) from agent_messages m where (m.expires_at is null or m.expires_at > :now) and (false
-        or m.to_agent_id = :agent_id --? agent_id
-        or (m.to_agent_id is null and :broadcasts = :broadcasts) --? broadcasts
-    ) and not exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader)
-) from (
+select * from (
     select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at,
-        exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader) as is_read
-    from agent_messages m where (m.expires_at is null or m.expires_at > :now)
+        r.message_id is not null as is_read
+    from agent_messages m left join message_reads r on r.message_id = m.id and r.agent_id = :reader
+    where (m.expires_at is null or m.expires_at > :now)
         and m.to_agent_id = :agent_id --? agent_id
         and m.created_at > :since --? since
         and m.topic = :topic --? topic
     union all --? agent_id broadcasts
-    select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at, exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader) as is_read from agent_messages m where (m.expires_at is null or m.expires_at > :now) and m.to_agent_id is null and :broadcasts = :broadcasts --? agent_id broadcasts
+    select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at, r.message_id is not null as is_read from agent_messages m left join message_reads r on r.message_id = m.id and r.agent_id = :reader where (m.expires_at is null or m.expires_at > :now) and m.to_agent_id is null and :broadcasts = :broadcasts --? agent_id broadcasts
         and m.created_at > :since --? agent_id broadcasts since
         and m.topic = :topic --? agent_id broadcasts topic
 ) as mail
 order by priority desc, created_at, id limit :limit
+
+-- name: message_get
+select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at
+from agent_messages where id = :id
+
+-- name: receipts_of
+select x.message_id, x.agent_id, r.injected_at, r.times_injected, coalesce(r.seen_at, d.read_at), r.acknowledged_at
+from (
+    select message_id, agent_id from message_receipts where message_id = :id
+    union select message_id, agent_id from message_reads where message_id = :id
+) as x
+left join message_receipts r on r.message_id = x.message_id and r.agent_id = x.agent_id
+left join message_reads d on d.message_id = x.message_id and d.agent_id = x.agent_id
+order by x.agent_id limit 1000
+
+-- name: hook_state
+select state from hook_states where session_id = :session_id
 
 -- name: inbox_unread
 select count(*) from agent_messages m
@@ -254,9 +267,6 @@ from requests r join task_lists t on t.request_id = r.id join subtasks s on s.ta
 join actions a on a.subtask_id = s.id
 where r.session_id = :session_id and (s.agent_id = :agent or s.agent_type = :agent)
 order by a.created_at desc, a.id desc limit :limit
-
--- name: event_exists
-select 1 from events where created_at = :at and id = :id
 
 -- name: newest_compaction
 select id, session_id, external_key, compaction_trigger, summary, metadata, created_at from compactions

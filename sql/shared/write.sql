@@ -47,17 +47,6 @@ delete from events where seq <= :last returning seq
 -- name: move_first_seq
 update event_log_head set first_seq = :last + 1 where first_seq <= :last
 
--- name: delete_old_actions
-delete from actions where id in (select id from actions where recorded_at < :before limit :limit) returning id
-
--- name: delete_surplus_actions
-delete from actions where id in (
-    select id from actions order by recorded_at limit (
-        select case when count(*) <= :most then 0 when count(*) - :most > :limit then :limit else count(*) - :most end
-        from actions
-    )
-) returning id
-
 -- name: delete_old_outcomes
 delete from idempotency_keys where idempotency_key in (
     select idempotency_key from idempotency_keys where created_at < :before limit :limit

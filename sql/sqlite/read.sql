@@ -25,3 +25,8 @@ left join subtasks s on s.task_list_id = t.id
 left join actions a on a.subtask_id = s.id
 where p.id = :id
 group by p.id
+
+-- There is one writer, so what it has just written is near the head.
+-- name: event_exists
+select 1 from events
+where seq > (select seq - 100000 from event_log_head) and created_at = :at and id = :id

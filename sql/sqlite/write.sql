@@ -49,16 +49,17 @@ on conflict (id) do update set
 -- name: write_subtasks
 insert into subtasks (
     id, task_list_id, agent_type, agent_id, description, status, blocked_by, created_at, started_at,
-    completed_at, context_snapshot, result, external_key
+    completed_at, context_snapshot, result, external_key, session_id
 ) values (
     :id, :task_list_id, :agent_type, :agent_id, :description, :status, :blocked_by, :created_at, :started_at,
-    :completed_at, :context_snapshot, :result, :external_key
+    :completed_at, :context_snapshot, :result, :external_key, :session_id
 )
 on conflict (id) do update set
     task_list_id = excluded.task_list_id, agent_type = excluded.agent_type, agent_id = excluded.agent_id,
     description = excluded.description, status = excluded.status, blocked_by = excluded.blocked_by,
     created_at = excluded.created_at, started_at = excluded.started_at, completed_at = excluded.completed_at,
-    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key
+    context_snapshot = excluded.context_snapshot, result = excluded.result, external_key = excluded.external_key,
+    session_id = coalesce(excluded.session_id, subtasks.session_id)
 
 -- name: write_subscriptions
 insert into subscriptions (
@@ -100,6 +101,21 @@ insert into actions (
     :exit_code, :duration_ms, :created_at, :recorded_at, :metadata
 )
 
+-- name: mend_failures
+delete from open_failures where session_id = :session_id and subject = :subject and failed_at <= :mended_at
+
+-- name: note_failures
+insert into open_failures (
+    session_id, subject, action_id, tool_name, attempt, detail, exit_code, times, failed_at
+) values (
+    :session_id, :subject, :action_id, :tool_name, :attempt, :detail, :exit_code, :times, :failed_at
+)
+on conflict (session_id, subject) do update set
+    action_id = excluded.action_id, tool_name = excluded.tool_name, attempt = excluded.attempt,
+    detail = excluded.detail, exit_code = excluded.exit_code, times = times + excluded.times,
+    failed_at = excluded.failed_at
+where excluded.failed_at >= open_failures.failed_at
+
 -- name: insert_messages
 insert into agent_messages (
     id, project_id, from_agent_id, to_agent_id, message_type, topic, payload, priority, created_at, expires_at
@@ -123,6 +139,20 @@ insert into idempotency_keys (
     :idempotency_key, :fingerprint, :outcome, :created_at
 )
 
+-- name: answer_actions
+update actions set exit_code = :exit_code, output = :output, duration_ms = :duration_ms where id = :id
+
+-- name: write_hook_states
+insert into hook_states (session_id, state, updated_at) values (:session_id, :state, :updated_at)
+on conflict (session_id) do update set state = excluded.state, updated_at = excluded.updated_at
+
+-- name: write_receipts
+insert into message_receipts (message_id, agent_id, injected_at, times_injected, seen_at, acknowledged_at)
+values (:message_id, :agent_id, :injected_at, :times_injected, :seen_at, :acknowledged_at)
+on conflict (message_id, agent_id) do update set
+    injected_at = excluded.injected_at, times_injected = excluded.times_injected, seen_at = excluded.seen_at,
+    acknowledged_at = excluded.acknowledged_at
+
 -- name: own_actions
 update actions set subtask_id = :subtask_id where id = :id
 
@@ -139,8 +169,22 @@ update keyword_tool_scores set score = min(max(score + :delta, :low), :high), la
 where keyword = :keyword and tool_name = :tool_name
 
 -- name: advance_log
-update event_log_head set seq = seq + :count
+update event_log_head set seq = seq + :count returning seq, epoch
 
 -- name: insert_events
 insert into events (seq, id, name, created_at, channels, data, summary)
 values ((select seq from event_log_head) + :place, :id, :name, :created_at, :channels, :data, :summary)
+
+-- Rows lie in the order in which they were recorded, so the oldest are found without an index.
+-- name: delete_old_actions
+delete from actions where rowid in (
+    select rowid from (select rowid, recorded_at from actions order by rowid limit :limit) where recorded_at < :before
+) returning id
+
+-- name: delete_surplus_actions
+delete from actions where rowid in (
+    select rowid from actions order by rowid limit (
+        select case when count(*) <= :most then 0 when count(*) - :most > :limit then :limit else count(*) - :most end
+        from actions
+    )
+) returning id

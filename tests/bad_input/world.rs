@@ -15,6 +15,7 @@ pub(crate) struct World {
     request: String,
     task: String,
     subtask: String,
+    pub(crate) message: String,
 }
 
 /// An answer.
@@ -44,17 +45,18 @@ impl World {
 
     pub(crate) async fn with(options: Options) -> Self {
         let server = options.start().await;
-        let [project, request, task, subtask] = Default::default();
-        let mut world = Self { server, project, request, task, subtask };
+        let [project, request, task, subtask, message] = Default::default();
+        let mut world = Self { server, project, request, task, subtask, message };
         let made = world.made("project_upsert").await;
         world.project = made;
         world.request = world.made("request_create").await;
         world.task = world.made("task_create").await;
         world.subtask = world.made("subtask_create").await;
         world.made("session_create").await;
-        for id in ["subscribe", "block", "message_send", "action_record"] {
+        for id in ["subscribe", "block", "action_record"] {
             world.made(id).await;
         }
+        world.message = world.made("message_send").await;
         world
     }
 
@@ -127,6 +129,9 @@ impl World {
                 "history_limit": 50, "project_id": project}),
             "compact_restore" => json!({"session_id": "s-1", "agent_id": "a", "agent_type": "developer",
                 "compact_summary": "s", "max_tokens": 8000}),
+            "hook" => json!({"session_id": "s-1", "hook_event_name": "SessionStart", "cwd": "/bad/input",
+                "source": "startup"}),
+            "receipt_acknowledge" => json!({"message_id": self.message, "agent_id": "b"}),
             "ingest" => json!({"session_id": "s-1", "project_path": "/bad/input", "source": "test",
                 "observations": [{"type": "session_started", "at": "2026-02-07T10:00:00.000Z"}]}),
             other => panic!("please say here what a right call of {other} is"),

@@ -12,6 +12,13 @@ use tokio::sync::watch;
 /// The message that ends a transaction; `set synchronous_commit = …` does not end in it.
 const COMMIT: &[u8] = b"commit\0";
 
+/// What becomes of the next COMMIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Breaks(Break),
+    Waits,
+}
+
 /// What PostgreSQL hears of the COMMIT at which the wire breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Break {
@@ -32,7 +39,9 @@ pub struct Wire {
 struct State {
     database: String,
     /// How the next COMMIT breaks the wire.
-    next: watch::Sender<Option<Break>>,
+    next: watch::Sender<Option<Next>>,
+    /// Whether a COMMIT that waited may go on.
+    released: watch::Sender<bool>,
 }
 
 impl Wire {
@@ -42,7 +51,8 @@ impl Wire {
         let address = listener.local_addr().expect("a bound address");
         let url = Url::parse(url).expect("a URL");
         let database = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5432));
-        let state = Arc::new(State { database, next: watch::Sender::new(None) });
+        let (next, released) = (watch::Sender::new(None), watch::Sender::new(false));
+        let state = Arc::new(State { database, next, released });
         let passing = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -65,10 +75,21 @@ impl Wire {
 
     /// Breaks the connection that sends the next COMMIT.
     pub fn break_next(&self, how: Break) {
-        self.state.next.send_replace(Some(how));
+        self.state.next.send_replace(Some(Next::Breaks(how)));
     }
 
-    /// Waits until it has been broken.
+    /// Holds the next COMMIT back: all that its transaction has to say before is said.
+    pub fn hold_next(&self) {
+        self.state.released.send_replace(false);
+        self.state.next.send_replace(Some(Next::Waits));
+    }
+
+    /// Lets the COMMIT go on that was held back.
+    pub fn release(&self) {
+        self.state.released.send_replace(true);
+    }
+
+    /// Waits until a COMMIT has come that is held back, or at which the wire is broken.
     pub async fn broken(&self) {
         self.state.next.subscribe().wait_for(Option::is_none).await.expect("the wire is there");
     }
@@ -106,8 +127,18 @@ impl State {
             let known = tail.len();
             tail.extend_from_slice(&buffer[..read]);
             if let Some(at) = find(&tail, COMMIT)
-                && let Some(how) = self.next.send_replace(None)
+                && let Some(next) = self.next.send_replace(None)
             {
+                let Next::Breaks(how) = next else {
+                    let mut released = self.released.subscribe();
+                    let held = known.max(at);
+                    server.write_all(&tail[known..held]).await?;
+                    // When the wire is gone, so is the test.
+                    let _ = released.wait_for(|released| *released).await;
+                    server.write_all(&tail[held..]).await?;
+                    tail.drain(..tail.len().saturating_sub(COMMIT.len() - 1));
+                    continue;
+                };
                 // Half of the message is as good as none of it.
                 let end = if how == Break::After { at + COMMIT.len() } else { at };
                 server.write_all(&tail[known.min(end)..end]).await?;

@@ -1,10 +1,25 @@
 //! The `dcm` command: what people and hooks run.
 
+mod agents;
 mod discover;
+mod doctor;
+mod flush;
+mod hook;
+mod hooks;
 mod import;
+mod paint;
+mod place;
+mod reconcile;
+mod replay;
 mod report;
 mod route;
+mod spool;
 mod status;
+mod transcripts;
+mod tree;
+mod upload;
+mod watch;
+mod wire;
 
 use std::fmt;
 use std::io::Write;
@@ -12,22 +27,29 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::{Client, DEFAULT_URL};
+use self::paint::print;
+use self::place::Server;
+use crate::Client;
 
 /// What the exit codes mean, for `--help`.
 const EXIT_CODES: &str = "Exit codes:
   0  everything went well
-  1  something failed: a file that could not be imported, a refused key, an unhealthy server
+  1  something failed: a file that could not be imported, a refused key, an unhealthy server,
+     no hooks installed (`hooks status`), a problem found (`doctor`)
   2  the command line is wrong
-  3  the server cannot be reached";
+  3  the server cannot be reached
+`dcm hook` always exits with 0.";
 
 /// A default value of the argument itself would hide the older variable.
 const URL_HELP: &str =
     "URL of the server; CONTEXT_MANAGER_URL is read as well [default: http://127.0.0.1:3847]";
 
-/// Talk to a DCM server: import what agents did, see how it stands.
+const TRACK_USAGE_HELP: &str = "`track-usage` reads the variables CLAUDE_TOOL_NAME, CLAUDE_TOOL_INPUT, \
+CLAUDE_TOOL_OUTPUT, CLAUDE_EXIT_CODE, CLAUDE_SESSION_ID and CLAUDE_PROJECT_PATH where standard input holds no event";
+
+/// Talk to a DCM server: connect agents, see what they do, hand them what they need.
 #[derive(Debug, Parser)]
 #[command(name = "dcm", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
@@ -62,15 +84,18 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    fn client(&self, timeout: Duration) -> dcm::Result<Client> {
+    /// The server and its key, from here, from variables, or kept at installation.
+    fn server(&self) -> Server {
         // An empty variable is one that is not set.
         let given = |value: &Option<String>| value.clone().filter(|value| !value.trim().is_empty());
         let url = given(&self.url).or_else(|| given(&self.context_manager_url));
-        let mut builder = Client::builder()
-            .url(url.unwrap_or_else(|| DEFAULT_URL.to_owned()))
-            .timeout(timeout)
-            .user_agent(concat!("dcm/", env!("CARGO_PKG_VERSION")));
-        if let Some(key) = given(&self.api_key) {
+        Server::find(url, given(&self.api_key))
+    }
+
+    fn client(&self, timeout: Duration) -> dcm::Result<Client> {
+        let server = self.server();
+        let mut builder = Client::builder().url(server.url).timeout(timeout).user_agent(wire::USER_AGENT);
+        if let Some(key) = server.api_key {
             builder = builder.api_key(key);
         }
         builder.build()
@@ -79,12 +104,58 @@ impl Connection {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Tell the server of one event of an agent's client, read from standard input; always exits with 0
+    Hook(Hook),
+    /// Connect Claude Code: put DCM's hooks into its settings, or take them out
+    #[command(subcommand)]
+    Hooks(hooks::Hooks),
     /// Import transcripts of Claude Code sessions; doing it again adds nothing
     Import(import::Import),
     /// Measure how well tools are suggested; needs no server
     Route(route::Route),
+    /// Hold one session's transcript against what the server has of it, and mend what hooks missed
+    Reconcile(reconcile::Reconcile),
     /// Whether the server is well and what it holds
     Status,
+    /// Events as they happen
+    Watch(watch::Watch),
+    /// What was asked for in a project, and how the work on it stands
+    Tree(tree::Tree),
+    /// What an agent should know now
+    Brief(agents::Brief),
+    /// Send a message to an agent
+    Send(agents::Send),
+    /// Read an agent's messages; they count as read then
+    Inbox(agents::Inbox),
+    /// Record that an agent has to wait for another
+    Block(agents::BlockArguments),
+    /// Record that it need not wait any more
+    Unblock(agents::UnblockArguments),
+    /// Which tools served such words before
+    Suggest(tree::Suggest),
+    /// A token for a WebSocket connection
+    Token(agents::Token),
+    /// Prove that what agents do arrives, or say what stands in the way
+    Doctor(doctor::Doctor),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Arguments of `dcm hook`, as the help text shows them; the quick path reads them itself.
+#[derive(Debug, Args)]
+struct Hook {
+    #[arg(value_name = "WHAT", help = TRACK_USAGE_HELP)]
+    what: Option<String>,
+    /// Whose event it is, `claude` or `codex`; told by its fields unless given
+    #[arg(long, value_name = "CLIENT")]
+    agent: Option<String>,
+    /// After how many milliseconds the hook ends, whatever it is at; what was not delivered is kept and delivered by
+    /// the next `dcm` command
+    #[arg(long, env = "DCM_HOOK_DEADLINE_MS", value_name = "MS", default_value = "500")]
+    deadline_ms: u64,
 }
 
 /// How a command ended.
@@ -110,10 +181,37 @@ impl From<Outcome> for ExitCode {
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
+    if let Some(arguments) = hook::arguments(std::env::args_os().skip(1)) {
+        return hook::run(arguments);
+    }
     let cli = Cli::parse();
+    if let Command::Hook(hook) = &cli.command {
+        return hook::run(hook::Arguments {
+            track_usage: hook.what.as_deref() == Some("track-usage"),
+            agent: hook.agent.clone(),
+            url: cli.connection.url.clone(),
+            api_key: cli.connection.api_key.clone(),
+            deadline_ms: Some(hook.deadline_ms),
+        });
+    }
+    let server = cli.connection.server();
+    if let Command::Hooks(hooks) = &cli.command {
+        return hooks.run(&server, cli.connection.json).into();
+    }
+    if let Command::Route(route) = &cli.command {
+        return route.run(cli.connection.json).into();
+    }
+    if let Command::Completions { shell } = &cli.command {
+        clap_complete::generate(*shell, &mut Cli::command(), "dcm", &mut std::io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    // The doctor looks at what waits, before it is gone.
+    if !matches!(cli.command, Command::Doctor(_)) {
+        flush::before_a_command(&server);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(execute(cli)).into(),
+        Ok(runtime) => runtime.block_on(execute(cli, &server)).into(),
         Err(error) => {
             complain(&format!("cannot start: {error}"));
             Outcome::Failed.into()
@@ -121,12 +219,13 @@ pub fn run() -> ExitCode {
     }
 }
 
-async fn execute(cli: Cli) -> Outcome {
+async fn execute(cli: Cli, server: &Server) -> Outcome {
     // A batch of an import is one commit of up to a few megabytes; everything else is small.
-    let timeout = Duration::from_secs(if matches!(cli.command, Command::Import(_)) { 120 } else { 15 });
-    if let Command::Route(route) = &cli.command {
-        return route.run(cli.connection.json);
-    }
+    let timeout = Duration::from_secs(if matches!(cli.command, Command::Import(_) | Command::Reconcile(_)) {
+        120
+    } else {
+        15
+    });
     let client = match cli.connection.client(timeout) {
         Ok(client) => client,
         Err(error) => {
@@ -134,10 +233,25 @@ async fn execute(cli: Cli) -> Outcome {
             return Outcome::Usage;
         }
     };
+    let as_json = cli.connection.json;
     match cli.command {
-        Command::Import(import) => import.run(&client, cli.connection.json).await,
-        Command::Route(route) => route.run(cli.connection.json),
-        Command::Status => status::run(&client, cli.connection.json).await,
+        // They have ended before a client was needed.
+        Command::Hook(_) | Command::Hooks(_) | Command::Route(_) | Command::Completions { .. } => {
+            Outcome::Well
+        }
+        Command::Import(import) => import.run(&client, as_json).await,
+        Command::Reconcile(reconcile) => reconcile.run(&client, as_json).await,
+        Command::Status => status::run(&client, as_json).await,
+        Command::Watch(watch) => watch.run(&client, as_json).await,
+        Command::Tree(tree) => tree.run(&client, as_json).await,
+        Command::Brief(brief) => brief.run(&client, as_json).await,
+        Command::Send(send) => send.run(&client, as_json).await,
+        Command::Inbox(inbox) => inbox.run(&client, as_json).await,
+        Command::Block(block) => block.run(&client, as_json).await,
+        Command::Unblock(unblock) => unblock.run(&client, as_json).await,
+        Command::Suggest(suggest) => suggest.run(&client, as_json).await,
+        Command::Token(token) => token.run(&client, as_json).await,
+        Command::Doctor(doctor) => doctor.run(&client, server, as_json).await,
     }
 }
 
@@ -174,19 +288,12 @@ fn complain_of(client: &Client, error: &dcm::Error) -> Outcome {
     Outcome::Failed
 }
 
-/// Prints a result.
-fn print(text: &str) {
-    // A reader that went away (`dcm … | head`) has seen enough.
-    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
         let cli =
             Cli::try_parse_from(["dcm", "import", "a.jsonl", "b", "--json", "--url", "http://h:1"]).unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dcm::api::hierarchy::ActiveAgents;
 use dcm::api::projects::{ProjectDelete, ProjectUpsert};
+use dcm::api::subscriptions::SubscriptionsOfAgent;
 use dcm::api::system::{Health, Stats};
 use dcm::api::tasks::TaskUpdate;
 use dcm::api::{Execute, NoContent};
@@ -81,6 +82,31 @@ async fn a_patch_is_sent_once() {
     assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "away"));
     assert!(!is_unreachable(&error));
     assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_patch_that_nobody_heard_is_sent_again() {
+    let url = url_of_nobody().await;
+    let update =
+        TaskUpdate { id: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(), status: None, name: None };
+    let client = Client::builder().url(&url).retries(20).build().unwrap();
+    let updating = tokio::spawn(async move { client.task_update(update).await });
+    let body = json!({"error": "Task not found"});
+    let server = Server::start_at(url.strip_prefix("http://").unwrap(), [Answer::Json(404, body)]).await;
+    assert_eq!(updating.await.unwrap().unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_agent_that_no_url_can_name_is_refused_before_anything_is_sent() {
+    let server = Server::start([]).await;
+    for agent_id in ["", ".", ".."] {
+        let asked = SubscriptionsOfAgent { agent_id: agent_id.to_owned() };
+        let error = client(&server).build().unwrap().subscriptions_of_agent(asked).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.details().unwrap().contains_key("agent_id"), "{error}");
+    }
+    assert!(server.asked().is_empty());
 }
 
 #[tokio::test]

@@ -1,29 +1,18 @@
 //! The `dcm` command as a process of its own, against a server that writes down what it is sent.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 
+use crate::dcm::{User, json as report, text};
 use crate::support::{Answer, Asked, Server, url_of_nobody};
 
 const TRANSCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/transcripts");
 
 /// Runs `dcm` with nothing of this process's settings.
 fn dcm(url: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dcm"));
-    for name in ["DCM_URL", "CONTEXT_MANAGER_URL", "DCM_API_KEY", "CLAUDE_CONFIG_DIR"] {
-        command.env_remove(name);
-    }
-    command.args(arguments).env("CONTEXT_MANAGER_URL", url).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn report(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    User::new("").variable("CONTEXT_MANAGER_URL", url).run(arguments)
 }
 
 fn health() -> Answer {

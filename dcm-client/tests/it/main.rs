@@ -4,5 +4,15 @@
 
 mod client;
 #[cfg(feature = "cli")]
+mod dcm;
+#[cfg(feature = "cli")]
+mod hook;
+#[cfg(all(feature = "cli", unix))]
+mod hooks;
+#[cfg(feature = "cli")]
 mod import;
+#[cfg(feature = "listen")]
+mod listen;
+#[cfg(feature = "listen")]
+mod peer;
 mod support;

@@ -44,13 +44,30 @@ pub(crate) struct Server {
 impl Server {
     /// A server whose answers are these, in their order.
     pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self::start_at("127.0.0.1:0", answers).await
+    }
+
+    /// The same at an address of the test's choice.
+    pub(crate) async fn start_at(address: &str, answers: impl IntoIterator<Item = Answer>) -> Self {
         let answers = Mutex::new(answers.into_iter().collect::<VecDeque<_>>());
-        Self::answering(move |_| answers.lock().unwrap().pop_front().expect("an unexpected request")).await
+        let next = move |_: &Asked| answers.lock().unwrap().pop_front().expect("an unexpected request");
+        Self::answering_on(TcpListener::bind(address).await.unwrap(), next)
     }
 
     /// A server that answers as `answers` says.
     pub(crate) async fn answering(answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("http://127.0.0.1:0", answers).await
+    }
+
+    /// The same at a URL that was [nobody's](url_of_nobody).
+    pub(crate) async fn at(url: &str, answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::answering_on(TcpListener::bind(url.trim_start_matches("http://")).await.unwrap(), answers)
+    }
+
+    fn answering_on(
+        listener: TcpListener,
+        answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let answers: Arc<Answers> = Arc::new(answers);

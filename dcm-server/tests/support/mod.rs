@@ -9,6 +9,8 @@
     reason = "each test file has its own copy and uses its part of it"
 )]
 
+pub mod socket;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,9 +29,13 @@ pub struct Server {
 }
 
 pub async fn start(role: Role, config: ServerConfig) -> Server {
+    start_with(role, config, EngineConfig::default()).await
+}
+
+pub async fn start_with(role: Role, config: ServerConfig, engine: EngineConfig) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let dcm = Dcm::open_in_memory(EngineConfig::default()).await.unwrap();
+    let dcm = Dcm::open_in_memory(engine).await.unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(serve(listener, role, dcm, Arc::new(config), stopped));
     Server { address, stop: Some(stop), serving }

@@ -44,6 +44,8 @@ input! {
         include_blocking: Option<bool>,
         /// How many recent actions, 1 to 50; 10 unless given.
         history_limit: Option<i32> [HISTORY],
+        /// Whether the answer says of everything that could stand in the brief why it does or does not.
+        explain: Option<bool>,
     }
 }
 
@@ -68,6 +70,8 @@ input! {
         history_limit: Option<i32> [HISTORY],
         /// The project; that of the session unless given.
         project_id: Option<ProjectId>,
+        /// Whether the answer says of everything that could stand in the brief why it does or does not.
+        explain: Option<bool>,
     }
 }
 
@@ -84,6 +88,8 @@ input! {
         compact_summary: Option<String> [text(0, 8 << 20)],
         /// The budget of the brief in tokens, 100 to 8000; 2000 unless given.
         max_tokens: Option<i32> [BUDGET],
+        /// Whether the answer says of everything that could stand in the brief why it does or does not.
+        explain: Option<bool>,
     }
 }
 
@@ -98,15 +104,41 @@ input! {
 /// Where a line of a brief comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ContextSource {
-    /// `task`, `message`, `blocking`, `history`, `session` or `project`.
+    /// `task`, `message`, `blocking`, `history`, `session`, `project`, `file`, `failure`, `summary`, `snapshot` or
+    /// `agent_context`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The id of the row.
+    /// The id of the row; of a file, its path.
     pub id: String,
     /// Between 0 and 1.
     pub relevance: f64,
     /// One line for people.
     pub summary: String,
+    /// The line of the brief that comes from it, the first is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
+
+/// Why something is in a brief, or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BriefChoice {
+    /// The section it belongs to.
+    pub section: String,
+    /// The type of its source, see [`ContextSource::kind`].
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The id of its source.
+    pub id: String,
+    /// The line.
+    pub text: String,
+    /// What it is worth to readers of this kind.
+    pub worth: f64,
+    /// What it costs.
+    pub tokens: i64,
+    /// Whether it is in the brief.
+    pub included: bool,
+    /// Why.
+    pub reason: String,
 }
 
 /// A compiled brief.
@@ -140,6 +172,9 @@ pub enum ContextAnswer {
         brief: Brief,
         /// Where it comes from.
         sources: Vec<ContextSource>,
+        /// Why each candidate is in the brief or not; only when `explain` was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        explanation: Option<Vec<BriefChoice>>,
     },
     /// `format=raw`.
     Raw {
@@ -308,6 +343,9 @@ pub struct ContextGenerated {
     pub brief: GeneratedBrief,
     /// Where it comes from.
     pub sources: Vec<ContextSource>,
+    /// Why each candidate is in the brief or not; only when `explain` was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Vec<BriefChoice>>,
 }
 
 /// A brief and whom it is for.
@@ -344,6 +382,9 @@ pub struct CompactRestored {
     pub session_compacted: bool,
     /// When it was compiled.
     pub restored_at: Timestamp,
+    /// Why each candidate is in the brief or not; only when `explain` was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Vec<BriefChoice>>,
 }
 
 /// Answer to [`CompactStatus`].

@@ -23,7 +23,8 @@ input! {
         session_id: String [NAME],
         /// The directory it runs in; the project is created when it is unknown.
         project_path: Option<String> [PATH],
-        /// Who observed, for people: `hook`, `import`, `reconcile`, …
+        /// Who observed: `hook`, `import`, `reconcile`, … What hooks say gives way to what others say: it never
+        /// changes the owner of a known tool call, nor the project of a known session.
         source: Option<String> [NAME],
         /// What was observed, in the order in which it happened.
         observations: Vec<Observation>,
@@ -80,6 +81,26 @@ pub enum Observation {
         #[serde(default)]
         failed: bool,
     },
+    /// A tool call is about to launch a sub-agent, whose id is not known yet. The first sub-agent of that type that
+    /// starts without saying which call launched it is taken for it, until somebody knows better.
+    AgentLaunched {
+        /// The client's id of the call.
+        tool_use_id: String,
+        /// When.
+        at: Timestamp,
+        /// The sub-agent that makes the call; the main agent unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_id: Option<String>,
+        /// The prompt it is made for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt_key: Option<String>,
+        /// What kind of agent it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_type: Option<String>,
+        /// What it is to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+    },
     /// A sub-agent began to work.
     AgentStarted {
         /// The client's id of the agent, unique within the session.
@@ -95,7 +116,7 @@ pub enum Observation {
         /// What it is to do.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
-        /// Anything else; kept as the subtask's context snapshot.
+        /// Anything else; kept as the subtask's context snapshot. Its member `tool_use_id` names the launching call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         metadata: Option<JsonObject>,
     },
@@ -114,6 +135,12 @@ pub enum Observation {
         /// Whether it ended with an error.
         #[serde(default)]
         failed: bool,
+        /// Whether this is somebody else's report, which counts only while the agent's own end is not known.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reported: bool,
+        /// Whether an agent that was never seen is to be left alone: it may be a run of the client's own.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        only_if_known: bool,
     },
     /// A tool was called.
     ToolUsed {
@@ -147,6 +174,9 @@ pub enum Observation {
         /// The files it touched.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         file_paths: Vec<String>,
+        /// Anything else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        metadata: Option<JsonObject>,
     },
     /// An entry of the client's own task list was created.
     TaskCreated {
@@ -167,6 +197,17 @@ pub enum Observation {
         /// When.
         at: Timestamp,
     },
+    /// The session's context is about to be compacted.
+    CompactionStarted {
+        /// When.
+        at: Timestamp,
+        /// Who asked for it: `manual` or `auto`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trigger: Option<String>,
+        /// What the user wished the summary to hold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instructions: Option<String>,
+    },
     /// The session's context was compacted.
     Compacted {
         /// The client's id of the compaction, unique within the session.
@@ -183,6 +224,15 @@ pub enum Observation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         metadata: Option<JsonObject>,
     },
+    /// Something that has no place of its own; kept in the session's metadata, the latest of each event.
+    Noted {
+        /// When.
+        at: Timestamp,
+        /// What the client calls it.
+        event: String,
+        /// What it says.
+        metadata: JsonObject,
+    },
 }
 
 impl Observation {
@@ -194,12 +244,15 @@ impl Observation {
             | Self::SessionEnded { at, .. }
             | Self::Prompt { at, .. }
             | Self::TurnEnded { at, .. }
+            | Self::AgentLaunched { at, .. }
             | Self::AgentStarted { at, .. }
             | Self::AgentStopped { at, .. }
             | Self::ToolUsed { at, .. }
             | Self::TaskCreated { at, .. }
             | Self::TaskCompleted { at, .. }
-            | Self::Compacted { at, .. } => *at,
+            | Self::CompactionStarted { at, .. }
+            | Self::Compacted { at, .. }
+            | Self::Noted { at, .. } => *at,
         }
     }
 
@@ -228,6 +281,13 @@ impl Observation {
             Self::TurnEnded { prompt_key, result, .. } => {
                 optional_key("prompt_key", prompt_key)?;
                 texts(&[("result", result.as_deref())])
+            }
+            Self::AgentLaunched { tool_use_id, agent_id, prompt_key, agent_type, description, .. } => {
+                key("tool_use_id", tool_use_id)?;
+                optional_key("agent_id", agent_id)?;
+                optional_key("prompt_key", prompt_key)?;
+                optional_key("agent_type", agent_type)?;
+                texts(&[("description", description.as_deref())])
             }
             Self::AgentStarted { agent_id, prompt_key, agent_type, description, .. } => {
                 key("agent_id", agent_id)?;
@@ -269,6 +329,10 @@ impl Observation {
                 texts(&[("subject", Some(subject))])
             }
             Self::TaskCompleted { task_id, .. } => key("task_id", task_id),
+            Self::CompactionStarted { trigger, instructions, .. } => {
+                texts(&[("trigger", trigger.as_deref()), ("instructions", instructions.as_deref())])
+            }
+            Self::Noted { event, .. } => key("event", event),
             Self::Compacted { key: compaction, trigger, summary, .. } => {
                 key("key", compaction)?;
                 texts(&[("trigger", trigger.as_deref()), ("summary", summary.as_deref())])
@@ -314,13 +378,19 @@ pub struct Ingested {
     pub session_id: String,
     /// Its project, if one is known.
     pub project_id: Option<ProjectId>,
-    /// What was not known before.
+    /// What was not known before: when a transcript is ingested, what hooks missed.
     pub created: IngestCounts,
+    /// What was known and was changed: completed, or corrected.
+    #[serde(default)]
+    pub corrected: IngestCounts,
     /// Observations that changed something that was known already.
     pub updated: usize,
     /// Observations that were known already and changed nothing.
     pub known: usize,
 }
+
+/// The `source` of what hooks observe.
+pub const HOOK_SOURCE: &str = "hook";
 
 /// Rows by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

@@ -312,7 +312,7 @@ words! {
     crate::id::ActionId, crate::id::BlockingId, crate::id::MessageId, crate::id::ProjectId, crate::id::RequestId,
     crate::id::SubscriptionId, crate::id::SubtaskId, crate::id::TaskId,
     PromptType, RequestStatus, SubtaskStatus, TaskStatus, ToolType, Topic,
-    crate::api::context::BriefFormat,
+    crate::api::context::BriefFormat, crate::hooks::AgentClient,
 }
 
 impl FieldValue for Timestamp {
@@ -370,6 +370,12 @@ impl FieldSource {
         find(&self.path)
             .map(|at| &*self.path[at].1)
             .or_else(|| find(&self.query).map(|at| &*self.query[at].1))
+    }
+
+    /// Reads one field that is looked for in the query alone.
+    pub(crate) fn read_query<T: FieldValue>(&self, spec: &FieldSpec, errors: &mut InputErrors) -> Option<T> {
+        let query = Self { query: self.query.clone(), ..Self::default() };
+        query.read(spec, errors)
     }
 
     /// Reads one field; a complaint goes into `errors`.

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::input::{FieldValue, NAME, NAME_OR_EMPTY, Rule, complaint, input, int};
 use crate::id::{MessageId, ProjectId};
 use crate::json::{JsonObject, check_text};
-use crate::model::{Message, Topic};
+use crate::model::{Message, Receipt, Topic};
 use crate::time::Timestamp;
 
 /// The lifetime of a message in seconds: one second to one day.
@@ -60,6 +60,35 @@ input! {
         /// How many at most; 100 unless given, 1000 at most.
         limit: Option<u32> [int(1, u32::MAX as i64)],
     }
+}
+
+input! {
+    /// `GET /api/receipts/{message_id}`
+    ReceiptsGet {
+        /// The message.
+        message_id: MessageId,
+    }
+}
+
+input! {
+    /// `POST /api/receipts`
+    ReceiptAcknowledge {
+        /// The message.
+        message_id: MessageId,
+        /// The agent that has taken note of it.
+        agent_id: String [NAME],
+    }
+}
+
+/// Answer to [`ReceiptsGet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Receipts {
+    /// The message.
+    pub message_id: MessageId,
+    /// Whom it is for; everybody when absent.
+    pub to_agent: Option<String>,
+    /// How far it has come: a line for its recipient, and for everybody else who was told or has read it.
+    pub receipts: Vec<Receipt>,
 }
 
 /// What a message says, as it was sent: an object or a text.

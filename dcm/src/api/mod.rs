@@ -6,7 +6,9 @@
 pub mod actions;
 pub mod blocking;
 pub mod context;
+pub mod events;
 pub mod hierarchy;
+pub mod hooks;
 pub mod ingest;
 pub mod input;
 pub mod messages;
@@ -93,6 +95,8 @@ pub struct OperationMeta {
     pub input_errors: InputErrorStyle,
     /// Who may call it.
     pub access: Access,
+    /// Fields that travel in the query although there is a body.
+    pub query: &'static [&'static str],
 }
 
 /// The input side of an operation; implemented by `input!`.
@@ -101,6 +105,8 @@ pub trait Input: Serialize + DeserializeOwned + JsonSchema + Debug + Clone + Sen
     const FIELDS: &'static [FieldSpec];
     /// Fields whose absence has a message of its own.
     const MISSING: &'static [(&'static str, &'static str)];
+    /// Fields that travel in the query although the method has a body.
+    const QUERY: &'static [&'static str] = &[];
 
     /// Reads the fields; `None` when one could not be read, with the complaint in `errors`.
     fn read(source: &FieldSource, errors: &mut InputErrors) -> Option<Self>;
@@ -166,6 +172,7 @@ macro_rules! define_api {
                     tag: $tag,
                     input_errors: InputErrorStyle::$style,
                     access: Access::$access,
+                    query: <$operation as Input>::QUERY,
                 };
             }
         )+

@@ -68,7 +68,7 @@ impl Builder {
                 bounded(properties.get(field.name).cloned().unwrap_or_else(|| json!({})), field.rule);
             if in_path(field) {
                 parameters.push(parameter(field, "path", schema));
-            } else if meta.method.has_body() {
+            } else if meta.method.has_body() && !meta.query.contains(&field.name) {
                 if field.required {
                     required.push(field.name);
                 }
@@ -92,6 +92,9 @@ impl Builder {
             let mut schema = json!({"type": "object", "properties": body});
             if !required.is_empty() {
                 schema["required"] = json!(required);
+            }
+            if input.get("additionalProperties") == Some(&Value::Bool(true)) {
+                schema["additionalProperties"] = json!(true);
             }
             let content = json!({"application/json": {"schema": schema}});
             entry.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
@@ -305,6 +308,9 @@ fn responses(meta: &OperationMeta, answer: &Schema, no_fields: bool) -> Value {
             let reference = json!({"$ref": format!("#/components/responses/{name}")});
             responses.insert(kind.status().to_string(), reference);
         }
+    }
+    if meta.id == "hook" {
+        responses.insert("204".to_owned(), json!({"description": "There is nothing to tell the agent."}));
     }
     if meta.id == "health" {
         responses.insert(

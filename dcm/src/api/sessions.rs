@@ -2,10 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::input::{COUNTER, NAME, input};
 use crate::id::{ProjectId, RequestId};
-use crate::model::{PromptType, RequestStatus, Session};
+use crate::model::{Injected, PromptType, RequestStatus, Session};
 use crate::time::Timestamp;
 
 input! {
@@ -145,6 +146,12 @@ pub struct SessionDetail {
     pub session: Session,
     /// Its newest 20 requests, newest first.
     pub requests: Vec<RequestSummary>,
+    /// What DCM told its agents through their hooks, and what that cost them.
+    #[serde(default)]
+    pub injected: Injected,
+    /// What hooks told of it that has no place of its own, by event.
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
 }
 
 /// A request in a session's list.

@@ -107,6 +107,11 @@ macro_rules! for_each_operation {
             /// An agent's messages, the most urgent first; they are marked as read.
             GET "/api/messages/{agent_id}" message_inbox($crate::api::messages::MessageInbox) -> $crate::api::messages::Inbox = 200, "messages", Query, Key;
 
+            /// How far a message has come on its way to its readers.
+            GET "/api/receipts/{message_id}" receipts_get($crate::api::messages::ReceiptsGet) -> $crate::api::messages::Receipts = 200, "messages", Query, Key;
+            /// Note that an agent has taken note of a message.
+            POST "/api/receipts" receipt_acknowledge($crate::api::messages::ReceiptAcknowledge) -> $crate::model::Receipt = 200, "messages", Plain, Key;
+
             /// Subscribe an agent to a topic.
             POST "/api/subscribe" subscribe($crate::api::subscriptions::Subscribe) -> $crate::api::subscriptions::Subscribed = 201, "subscriptions", Plain, Key;
             /// Subscriptions, newest first.
@@ -129,6 +134,9 @@ macro_rules! for_each_operation {
             /// Remove a blocking by the pair of agents.
             POST "/api/unblock" unblock($crate::api::blocking::Unblock) -> $crate::api::blocking::Unblocked = 200, "blocking", Plain, Key;
 
+            /// What happened, in order: the events after a position, on one channel.
+            GET "/api/events" event_list($crate::api::events::EventList) -> $crate::api::events::EventPage = 200, "events", Query, Key;
+
             /// What an agent should know now, as a brief or as data.
             GET "/api/context/{agent_id}" context_get($crate::api::context::ContextGet) -> $crate::api::context::ContextAnswer = 200, "context", Query, Key;
             /// A brief for an agent, on demand.
@@ -137,6 +145,9 @@ macro_rules! for_each_operation {
             POST "/api/compact/restore" compact_restore($crate::api::context::CompactRestore) -> $crate::api::context::CompactRestored = 200, "compact", Plain, Key;
             /// Whether a session was compacted.
             GET "/api/compact/status/{session_id}" compact_status($crate::api::context::CompactStatus) -> $crate::api::context::CompactState = 200, "compact", Query, Key;
+
+            /// Take one event of an agent client's hooks; the answer is what the agent is told.
+            POST "/hooks/claude" hook($crate::api::hooks::HookReport) -> $crate::api::hooks::HookAnswer = 200, "hooks", Plain, Key;
 
             /// Record what was observed of one session: idempotent, in one commit.
             POST "/api/ingest" ingest($crate::api::ingest::Ingest) -> $crate::api::ingest::Ingested = 200, "ingest", NamesField, Key;

@@ -1,7 +1,7 @@
 //! Operation to HTTP and back, without any I/O.
 //!
 //! The path takes its parameters from the fields of the same name; the other fields travel as a query (GET, DELETE)
-//! or as a JSON body (POST, PATCH).
+//! or as a JSON body (POST, PATCH), except for those that an operation wants in the query all the same.
 
 use serde_json::Value;
 
@@ -23,6 +23,7 @@ pub struct WireRequest {
 ///
 /// # Errors
 ///
+/// [`crate::ErrorKind::Invalid`] when a field of the path is empty, `.` or `..`, which no URL can carry;
 /// [`crate::ErrorKind::Internal`] when the operation cannot be written as JSON, which no operation of the table does.
 pub fn to_request<O: Operation>(operation: &O) -> Result<WireRequest> {
     let fields = serde_json::to_value(operation)
@@ -35,22 +36,29 @@ pub fn to_request<O: Operation>(operation: &O) -> Result<WireRequest> {
     while let Some((before, after)) = rest.split_once('{') {
         let Some((name, after)) = after.split_once('}') else { break };
         path_and_query.push_str(before);
-        let value = fields.remove(name).unwrap_or(Value::Null);
-        percent_encode(&plain_text(&value), &mut path_and_query);
+        let value = plain_text(&fields.remove(name).unwrap_or(Value::Null));
+        // Every URL library folds such segments, also percent-encoded ones, so that another path would be asked for.
+        if matches!(value.as_str(), "" | "." | "..") {
+            let complaint = "must not be empty, \".\" or \"..\": a URL cannot say that";
+            return Err(Error::invalid_field(format!("Validation failed: Invalid {name}"), name, complaint));
+        }
+        percent_encode(&value, &mut path_and_query);
         rest = after;
     }
     path_and_query.push_str(rest);
-    if O::META.method.has_body() {
-        let body = Value::Object(fields).to_string();
-        return Ok(WireRequest { method: O::META.method.as_str(), path_and_query, body: Some(body) });
-    }
-    for (index, (name, value)) in fields.iter().enumerate() {
+    let (body, query) = if O::META.method.has_body() {
+        let (query, body) = fields.into_iter().partition(|(name, _)| O::META.query.contains(&&**name));
+        (Some(Value::Object(body).to_string()), query)
+    } else {
+        (None, fields)
+    };
+    for (index, (name, value)) in query.iter().enumerate() {
         path_and_query.push(if index == 0 { '?' } else { '&' });
         path_and_query.push_str(name);
         path_and_query.push('=');
         percent_encode(&plain_text(value), &mut path_and_query);
     }
-    Ok(WireRequest { method: O::META.method.as_str(), path_and_query, body: None })
+    Ok(WireRequest { method: O::META.method.as_str(), path_and_query, body })
 }
 
 /// Reads an operation from the parts of an HTTP request; `path` and `query` are percent-decoded pairs.
@@ -60,11 +68,12 @@ pub fn to_request<O: Operation>(operation: &O) -> Result<WireRequest> {
 /// [`crate::ErrorKind::Invalid`] with the complaints by field. Bounds are checked by whoever executes it.
 pub fn from_request<O: Operation>(
     path: Vec<(String, String)>,
-    query: Vec<(String, String)>,
+    mut query: Vec<(String, String)>,
     body: &[u8],
 ) -> Result<O> {
     let source = if O::META.method.has_body() {
-        FieldSource::from_body(path, body)?
+        query.retain(|(name, _)| O::META.query.contains(&&**name));
+        FieldSource { query, ..FieldSource::from_body(path, body)? }
     } else {
         FieldSource { path, query, ..FieldSource::default() }
     };
@@ -98,7 +107,11 @@ pub fn to_body<T: serde::Serialize + 'static>(output: &T) -> Result<Vec<u8>> {
     if std::any::TypeId::of::<T>() == std::any::TypeId::of::<NoContent>() {
         return Ok(Vec::new());
     }
-    serde_json::to_vec(output).map_err(|error| Error::internal("answer to JSON").with_source(error))
+    // Long answers would be copied a dozen times while a small buffer grows.
+    let mut body = Vec::with_capacity(4096);
+    serde_json::to_writer(&mut body, output)
+        .map_err(|error| Error::internal("answer to JSON").with_source(error))?;
+    Ok(body)
 }
 
 /// A field as it stands in a path or query.
@@ -147,6 +160,21 @@ mod tests {
         let check = BlockingCheck { blocker: "a/b c".to_owned(), blocked: "é".to_owned() };
         let request = to_request(&check).unwrap();
         assert_eq!(request.path_and_query, "/api/blocking/check?blocked=%C3%A9&blocker=a%2Fb%20c");
+    }
+
+    #[test]
+    fn what_a_path_cannot_carry_is_refused_by_name() {
+        let check = |agent: &str| {
+            to_request(&crate::api::subscriptions::SubscriptionsOfAgent { agent_id: agent.to_owned() })
+        };
+        for agent in ["", ".", ".."] {
+            let error = check(agent).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Invalid);
+            assert!(error.details().unwrap()["agent_id"][0].contains("URL"), "{agent}: {error}");
+        }
+        for (agent, path) in [("...", "/..."), (".a", "/.a"), ("%2e", "/%252e"), ("a/../b", "/a%2F..%2Fb")] {
+            assert!(check(agent).unwrap().path_and_query.ends_with(path), "{agent}");
+        }
     }
 
     #[test]

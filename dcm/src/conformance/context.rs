@@ -38,6 +38,21 @@ const INFERRED: [(&str, &str); 14] = [
     ("bot", "developer"),
 ];
 
+/// The types of sources.
+const KINDS: [&str; 11] = [
+    "task",
+    "message",
+    "blocking",
+    "history",
+    "session",
+    "project",
+    "file",
+    "failure",
+    "summary",
+    "snapshot",
+    "agent_context",
+];
+
 /// What the contract counts as tokens.
 pub(super) fn tokens(text: &str) -> i64 {
     i64::try_from(text.encode_utf16().count().div_ceil(4)).unwrap_or(i64::MAX)
@@ -46,10 +61,7 @@ pub(super) fn tokens(text: &str) -> i64 {
 /// Asserts what holds for the sources of every brief.
 pub(super) fn check_sources(sources: &[ContextSource]) {
     for source in sources {
-        assert!(
-            ["task", "message", "blocking", "history", "session", "project"].contains(&&*source.kind),
-            "a source has a type of the contract: {source:?}"
-        );
+        assert!(KINDS.contains(&&*source.kind), "a source has a known type: {source:?}");
         assert!((0.0..=1.0).contains(&source.relevance), "relevance lies between 0 and 1: {source:?}");
         assert!(!source.id.is_empty() && !source.summary.is_empty(), "a source says what it is: {source:?}");
     }
@@ -66,7 +78,7 @@ async fn compile(api: &impl Api, input: ContextGet) -> Compiled {
     let budget = i64::from(input.max_tokens.unwrap_or(2000));
     let agent = input.agent_id.clone();
     match must(api.execute(input).await, "asking for a brief") {
-        ContextAnswer::Brief { agent_id, session_id, agent_type, brief, sources } => {
+        ContextAnswer::Brief { agent_id, session_id, agent_type, brief, sources, .. } => {
             assert_eq!(agent_id, agent, "whom the brief is for");
             assert!(!brief.content.trim().is_empty(), "a brief says something");
             let cost = tokens(&brief.content);

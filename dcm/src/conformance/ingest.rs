@@ -256,6 +256,8 @@ pub async fn failures_fail_the_request(api: &impl Api) {
         agent_type: None,
         result: None,
         failed: true,
+        reported: false,
+        only_if_known: false,
     };
     let observations = vec![
         observed::prompt("p1", agent.at(1), "Go"),

@@ -208,6 +208,7 @@ pub(super) fn context(agent_id: &str, session_id: Option<&str>) -> ContextGet {
         include_messages: None,
         include_blocking: None,
         history_limit: None,
+        explain: None,
     }
 }
 
@@ -222,6 +223,7 @@ pub(super) fn generate(agent_id: &str, session_id: &str) -> ContextGenerate {
         include_blocking: None,
         history_limit: None,
         project_id: None,
+        explain: None,
     }
 }
 
@@ -232,6 +234,7 @@ pub(super) fn restore(session_id: &str, agent_id: &str) -> CompactRestore {
         agent_type: None,
         compact_summary: None,
         max_tokens: None,
+        explain: None,
     }
 }
 
@@ -280,6 +283,8 @@ pub(super) mod observed {
             agent_type: None,
             result: Some(result.to_owned()),
             failed: false,
+            reported: false,
+            only_if_known: false,
         }
     }
 
@@ -297,6 +302,7 @@ pub(super) mod observed {
             exit_code: 0,
             duration_ms: Some(12),
             file_paths: Vec::new(),
+            metadata: None,
         }
     }
 

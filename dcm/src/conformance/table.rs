@@ -98,6 +98,8 @@ macro_rules! for_each_conformance_case {
                 better_matches_come_first: routing_suggest;
                 tool_type_filters: routing_suggest;
                 suggestions_are_limited: routing_suggest;
+                suggestions_say_why: routing_suggest;
+                prompts_are_understood: routing_suggest;
                 stats_are_ordered: routing_stats;
                 bad_input_says_what_is_missing: routing_suggest routing_feedback;
             }
@@ -169,6 +171,20 @@ macro_rules! for_each_conformance_case {
                 the_summary_is_part_of_the_budget: compact_restore;
                 notices_do_not_show_in_briefs: compact_restore context_get;
                 bad_input_names_the_field: compact_restore compact_status;
+            }
+            events {
+                events_are_in_order_and_resumable: event_list;
+                channels_have_their_own_events: event_list message_send auth_token;
+                foreign_channels_are_refused: event_list auth_token;
+                a_position_that_never_was_is_a_gap: event_list;
+            }
+            hooks {
+                events_become_a_tree: hook;
+                a_transcript_agrees_with_hooks: hook ingest;
+                a_message_is_told_once: hook message_send receipts_get receipt_acknowledge;
+                what_is_told_is_counted: hook session_get;
+                unknown_messages_have_no_receipts: receipts_get receipt_acknowledge;
+                bad_input_names_the_field: hook receipt_acknowledge;
             }
             ingest {
                 a_session_becomes_a_tree: ingest;

@@ -1,6 +1,7 @@
 //! Which kind of agent needs which kind of brief (CONTRACT E.1, README's wildcards).
 
-/// The four families of briefs.
+/// The four families of briefs. A new one is a variant here, a row in [`template`](super::template) and the agent types
+/// that belong to it below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// Sees the whole: active tasks, blockers, who does what.
@@ -69,17 +70,6 @@ impl Family {
         let begins = || BEGINNINGS.iter().find(|(start, _)| agent_type.starts_with(start));
         let ends = || ENDINGS.iter().find(|(end, _)| agent_type.ends_with(end));
         named.or_else(begins).or_else(ends).map_or(Self::Developer, |(_, family)| *family)
-    }
-
-    /// The word in a brief's title.
-    #[must_use]
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::Orchestrator => "Orchestrator",
-            Self::Developer => "Developer",
-            Self::Validator => "Validator",
-            Self::Specialist => "Specialist",
-        }
     }
 }
 

@@ -1,4 +1,7 @@
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::context::{Estimate, TokenCounter};
 
 /// How the engine behaves; every duration in milliseconds.
 #[derive(Clone)]
@@ -9,6 +12,13 @@ pub struct EngineConfig {
     pub max_db_retries: u32,
     /// Connections to PostgreSQL, or reading threads of the embedded store.
     pub max_connections: usize,
+    /// Whether nodes on one PostgreSQL tell each other with NOTIFY that they have committed. Behind a transaction pooler
+    /// they cannot; then each looks into the log ten times a second.
+    pub notify: bool,
+    /// Whether an agent is believed who it is without a token: on this machine, in development.
+    pub tokenless: bool,
+    /// How often the numbers of the channel `metrics` are computed while somebody listens.
+    pub metrics_interval_ms: u64,
     /// Secrets of WebSocket tokens: the first signs, all are accepted. Empty: one is generated and kept with the data.
     pub token_secrets: Vec<String>,
     /// The user's home directory, where `.claude` lies.
@@ -29,6 +39,8 @@ pub struct EngineConfig {
     pub action_retention_ms: i64,
     /// At most so many actions are kept.
     pub action_retention_rows: Option<i64>,
+    /// What the budgets of briefs are counted with.
+    pub token_counter: Arc<dyn TokenCounter>,
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -39,6 +51,9 @@ impl Default for EngineConfig {
             message_ttl_ms: 3_600_000,
             max_db_retries: 3,
             max_connections: 10,
+            notify: true,
+            tokenless: true,
+            metrics_interval_ms: 5000,
             token_secrets: Vec::new(),
             home_dir: std::env::home_dir(),
             cleanup_interval_ms: 60_000,
@@ -49,6 +64,7 @@ impl Default for EngineConfig {
             event_retention_rows: None,
             action_retention_ms: 90 * DAY_MS,
             action_retention_rows: None,
+            token_counter: Arc::new(Estimate),
         }
     }
 }

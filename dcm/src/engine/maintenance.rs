@@ -20,6 +20,8 @@ const LIMIT: u32 = 500;
 const ROUNDS: usize = 200;
 /// Outcomes are kept for a repeated call so long (DESIGN 3.5).
 const OUTCOMES_MS: i64 = 86_400_000;
+/// How long giving back the lease may hold up the end.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The lease of the cleaning jobs: one node of a cluster has it at a time.
 const LEASE: &str = "maintenance";
 
@@ -55,7 +57,7 @@ impl Maintenance {
         loop {
             tokio::select! {
                 _ = interval.tick() => {}
-                _ = stopped.changed() => return,
+                _ = stopped.changed() => break,
             }
             tokio::select! {
                 outcome = self.clean(&*store, &writer, &*clock, &config) => {
@@ -63,8 +65,15 @@ impl Maintenance {
                         tracing::warn!(?error, "cleaning failed, it is tried again at the next interval");
                     }
                 }
-                _ = stopped.changed() => return,
+                _ = stopped.changed() => break,
             }
+        }
+        // The next node, or this one after a restart, need not wait for the lease to run out.
+        let now = clock.now();
+        if let Ok(Err(error)) =
+            tokio::time::timeout(RELEASE_TIMEOUT, store.lease(LEASE, &self.holder, now, now)).await
+        {
+            tracing::debug!(?error, "the cleaning lease runs out by itself");
         }
     }
 
@@ -82,7 +91,6 @@ impl Maintenance {
         if !store.lease(LEASE, &self.holder, began, began.plus_millis(lease_ms)).await? {
             return Ok(());
         }
-        let before = |age_ms: i64| began.plus_millis(-age_ms);
         let mut done = LastCleanup {
             deleted_messages: 0,
             deleted_at: began,
@@ -93,7 +101,32 @@ impl Maintenance {
             deleted_events: 0,
             deleted_idempotency_keys: 0,
         };
-        let count = |done: usize| i64::try_from(done).unwrap_or(i64::MAX);
+        // Each job for itself: one that fails does not keep the others from their work.
+        let outcomes = [
+            ("expired messages", self.expire_messages(store, writer, began, &mut done).await),
+            ("stuck subtasks", self.fail_stuck_subtasks(store, writer, config, began, &mut done).await),
+            ("idle sessions", self.close_idle_sessions(store, writer, config, began, &mut done).await),
+            ("retention", self.retain(store, config, began, &mut done).await),
+        ];
+        for (job, outcome) in outcomes {
+            if let Err(error) = outcome {
+                tracing::warn!(?error, job, "a cleaning job failed, it is tried again at the next interval");
+            }
+        }
+        let ended = clock.now();
+        done.deleted_at = ended;
+        done.duration_ms = ended.millis_since(began);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        Ok(())
+    }
+
+    async fn expire_messages(
+        &self,
+        store: &dyn Storage,
+        writer: &Writer,
+        began: Timestamp,
+        done: &mut LastCleanup,
+    ) -> Result<()> {
         for _ in 0..ROUNDS {
             let messages = store.expired_messages(began, LIMIT).await?;
             if messages.is_empty() {
@@ -102,28 +135,46 @@ impl Maintenance {
             let expired = writer.commit(ExpireMessages { messages, before: began }, None).await?;
             done.deleted_messages += count(expired);
         }
+        Ok(())
+    }
+
+    async fn fail_stuck_subtasks(
+        &self,
+        store: &dyn Storage,
+        writer: &Writer,
+        config: &EngineConfig,
+        began: Timestamp,
+        done: &mut LastCleanup,
+    ) -> Result<()> {
         for _ in 0..ROUNDS {
-            let subtasks = store.stuck_subtasks(before(config.subtask_stuck_ms), LIMIT).await?;
+            let subtasks = store.stuck_subtasks(began.plus_millis(-config.subtask_stuck_ms), LIMIT).await?;
             if subtasks.is_empty() {
                 break;
             }
             let failed = writer.commit(FailStuckSubtasks { subtasks }, None).await?;
             done.failed_subtasks += count(failed);
         }
+        Ok(())
+    }
+
+    async fn close_idle_sessions(
+        &self,
+        store: &dyn Storage,
+        writer: &Writer,
+        config: &EngineConfig,
+        began: Timestamp,
+        done: &mut LastCleanup,
+    ) -> Result<()> {
+        let seen_before = began.plus_millis(-config.session_idle_ms);
+        let started_before = began.plus_millis(-config.session_min_age_ms);
         for _ in 0..ROUNDS {
-            let seen_before = before(config.session_idle_ms);
-            let sessions = store.idle_sessions(before(config.session_min_age_ms), seen_before, LIMIT).await?;
+            let sessions = store.idle_sessions(started_before, seen_before, LIMIT).await?;
             if sessions.is_empty() {
                 break;
             }
             let closed = writer.commit(CloseIdleSessions { sessions, seen_before }, None).await?;
             done.closed_sessions += count(closed);
         }
-        self.retain(store, config, began, &mut done).await?;
-        let ended = clock.now();
-        done.deleted_at = ended;
-        done.duration_ms = ended.millis_since(began);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         Ok(())
     }
 
@@ -153,4 +204,8 @@ impl Maintenance {
         }
         Ok(())
     }
+}
+
+fn count(done: usize) -> i64 {
+    i64::try_from(done).unwrap_or(i64::MAX)
 }

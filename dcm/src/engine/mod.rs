@@ -1,13 +1,16 @@
 //! The engine: the plain async Rust API of DCM, over any store.
 
 mod config;
+mod delivering;
+mod events;
 mod health;
+mod hooks;
 mod maintenance;
 mod reading;
 pub(crate) mod rules;
 mod tokens;
 mod tools;
-mod writer;
+pub(crate) mod writer;
 mod writing;
 
 use std::path::Path;
@@ -17,10 +20,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
+pub use delivering::{NotIdentified, Publication};
+pub use rules::Published;
 pub use tokens::TokenClaims;
 
 use crate::api::{Execute, Operation};
+use crate::delivery::Hub;
 use crate::error::{Error, Result};
+use crate::feed::Feed;
 use crate::id::IdSource;
 use crate::storage::{Command, IdempotencyKey, Storage};
 use crate::time::{Clock, SystemClock};
@@ -44,6 +51,8 @@ pub struct Dcm {
 struct Shared {
     store: Arc<dyn Storage>,
     writer: Mutex<Option<Writer>>,
+    feed: Feed,
+    hub: Arc<Hub>,
     clock: Arc<dyn Clock>,
     ids: IdSource,
     config: EngineConfig,
@@ -100,12 +109,21 @@ impl Dcm {
     #[cfg(feature = "postgres")]
     pub async fn connect_postgres(url: &str, config: EngineConfig) -> Result<Self> {
         use crate::storage::sql::postgres::{PostgresDriver, PostgresOptions, parse_url};
-        let options =
-            PostgresOptions { max_connections: config.max_connections, ..PostgresOptions::default() };
+        // Who cannot be told must look more often.
+        let poll_ms = if config.notify { 1000 } else { 100 };
+        let options = PostgresOptions {
+            max_connections: config.max_connections,
+            poll_ms,
+            ..PostgresOptions::default()
+        };
         let driver = PostgresDriver::connect(parse_url(url)?, options).await?;
         driver.migrate().await?;
-        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config)
-            .await
+        let mut store = crate::storage::sql::SqlStore::new(driver, config.max_db_retries);
+        if config.notify {
+            let node: crate::EventId = IdSource::new(Arc::new(SystemClock)).next();
+            store = store.notifying(node.to_string());
+        }
+        Self::with_store(Arc::new(store), config).await
     }
 
     /// Runs on a store of your own, with the machine's clock.
@@ -129,10 +147,20 @@ impl Dcm {
     ) -> Result<Self> {
         let ids = IdSource::new(Arc::clone(&clock));
         let secrets = TokenSecrets::load(&*store, &config.token_secrets).await?;
-        let (writer, writer_tasks) = Writer::start(&store, &clock, &ids);
+        let (feed, handed) = Feed::open(Arc::clone(&store)).await?;
+        let (writer, writer_tasks) = Writer::start(&store, &clock, &ids, &feed);
         let (stop, stopped) = watch::channel(false);
+        let (hub, orders) = Hub::open(&feed, &clock, &ids, &config);
         let maintenance = Arc::new(Maintenance::new(ids.next()));
         let mut tasks = JoinSet::new();
+        tasks.spawn(feed.clone().run(handed, stopped.clone()));
+        tasks.spawn(Arc::clone(&hub).run(
+            orders,
+            Arc::clone(&store),
+            writer.clone(),
+            Arc::clone(&clock),
+            stopped.clone(),
+        ));
         tasks.spawn(Arc::clone(&maintenance).run(
             Arc::clone(&store),
             writer.clone(),
@@ -145,6 +173,8 @@ impl Dcm {
             tools: ToolsCache::new(config.home_dir.clone()),
             store,
             writer: Mutex::new(Some(writer)),
+            feed,
+            hub,
             clock,
             ids,
             config,
@@ -168,6 +198,25 @@ impl Dcm {
     #[must_use]
     pub fn with_idempotency_key(&self, key: IdempotencyKey) -> Self {
         Self { shared: Arc::clone(&self.shared), key: Some(key) }
+    }
+
+    /// The event log: everything that happens, in order, on every node of the store.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.shared.feed
+    }
+
+    /// Begins a new epoch of the event log. Whoever restores a backup calls this afterwards: positions that were given
+    /// out since the backup mean other events from now on, and readers who stand there are told so.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    pub async fn raise_epoch(&self) -> Result<()> {
+        let epoch = self.store().log_head().await?.epoch;
+        self.store().raise_epoch(epoch).await?;
+        self.shared.feed.nudge();
+        Ok(())
     }
 
     /// What a WebSocket token says, if one of the configured secrets signed it and it has not expired.

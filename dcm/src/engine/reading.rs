@@ -9,14 +9,16 @@ use crate::api::blocking::{
     BlockedBy, BlockingAgent, BlockingCheck, BlockingChecked, BlockingGet, BlockingState, BlockingSummary,
 };
 use crate::api::context::{
-    Brief, BriefFormat, CompactState, CompactStatus, ContextAnswer, ContextCounts, ContextData,
+    Brief, BriefChoice, BriefFormat, CompactState, CompactStatus, ContextAnswer, ContextCounts, ContextData,
     ContextGenerate, ContextGenerated, ContextGet, ContextSource, GeneratedBrief,
 };
 use crate::api::hierarchy::{
     ActiveAgentList, ActiveAgents, Hierarchy, HierarchyCounts, HierarchyGet, ProjectNode, RequestNode,
     TaskNode,
 };
-use crate::api::messages::{Inbox, MessageInbox, MessageList, MessagePage, MessageView};
+use crate::api::messages::{
+    Inbox, MessageInbox, MessageList, MessagePage, MessageView, Receipts, ReceiptsGet,
+};
 use crate::api::projects::{
     ProjectByPath, ProjectDetail, ProjectFound, ProjectGet, ProjectList, ProjectPage, ProjectWithRequests,
 };
@@ -37,10 +39,11 @@ use crate::api::system::{
 use crate::api::tasks::{TaskDetail, TaskGet, TaskList, TaskPage, TaskWithSubtasks};
 use crate::context::{self, BriefOptions};
 use crate::error::{Error, Result};
-use crate::model::Blocking;
+use crate::model::{Blocking, Receipt};
 use crate::routing::{Question, Scorer, rounded};
 use crate::storage::{
-    ActionFilter, ActiveFilter, ContextQuery, ContextRows, InboxQuery, Page, RequestFilter, SubtaskFilter,
+    ActionFilter, ActiveFilter, BriefQuery, ContextQuery, ContextRows, InboxQuery, Page, RequestFilter,
+    SubtaskFilter,
 };
 
 /// The agent id under which the dashboard looks at everybody's mail.
@@ -284,7 +287,8 @@ impl Run<SessionGet> for Dcm {
                 created_at: request.created_at,
             })
             .collect();
-        Ok(SessionDetail { session, requests })
+        let hooks = self.store().hook_state(session.id.clone()).await?.unwrap_or_default();
+        Ok(SessionDetail { session, requests, injected: hooks.injected, metadata: hooks.notes })
     }
 }
 
@@ -322,6 +326,20 @@ impl Run<MessageInbox> for Dcm {
             rows.messages.into_iter().map(|(message, read)| MessageView::new(message, read)).collect();
         let (agent_id, count) = (operation.agent_id, messages.len());
         Ok(Inbox { agent_id, messages, count, unread_remaining: unread.max(0) })
+    }
+}
+
+impl Run<ReceiptsGet> for Dcm {
+    async fn run(&self, operation: ReceiptsGet) -> Result<Receipts> {
+        let id = operation.message_id;
+        let found = self.store().receipts(id).await?.ok_or_else(|| Error::not_found("Message"))?;
+        let (message, mut receipts) = (found.message, found.receipts);
+        if let Some(agent) = &message.to_agent
+            && !receipts.iter().any(|receipt| receipt.agent_id == *agent)
+        {
+            receipts.insert(0, Receipt::queued(id, agent));
+        }
+        Ok(Receipts { message_id: id, to_agent: message.to_agent, receipts })
     }
 }
 
@@ -455,8 +473,17 @@ impl Run<RoutingStats> for Dcm {
     }
 }
 
+/// A brief with all that is known of it.
+pub(super) struct CompiledBrief {
+    pub(super) brief: Brief,
+    pub(super) sources: Vec<ContextSource>,
+    pub(super) explanation: Option<Vec<BriefChoice>>,
+    /// The agent type it was compiled for.
+    pub(super) agent_type: String,
+}
+
 impl Dcm {
-    /// What a brief is compiled from.
+    /// The raw data of a context.
     async fn context_rows(&self, options: &BriefOptions) -> Result<ContextRows> {
         let history = u32::try_from(options.history_limit.unwrap_or(10)).unwrap_or(10);
         self.store()
@@ -472,19 +499,40 @@ impl Dcm {
             .await
     }
 
-    /// A brief, where it comes from, and the agent type it was compiled for.
-    pub(super) async fn brief(&self, options: BriefOptions) -> Result<(Brief, Vec<ContextSource>, String)> {
-        let rows = self.context_rows(&options).await?;
+    /// A brief, where it comes from, and the agent type it was compiled for: what
+    /// [`context_get`](Dcm::context_get) answers with, for callers in process.
+    ///
+    /// # Errors
+    ///
+    /// When the store is away.
+    pub async fn brief(&self, options: BriefOptions) -> Result<(Brief, Vec<ContextSource>, String)> {
+        let compiled = self.compiled(options).await?;
+        Ok((compiled.brief, compiled.sources, compiled.agent_type))
+    }
+
+    /// A brief with all that is known of it.
+    pub(super) async fn compiled(&self, options: BriefOptions) -> Result<CompiledBrief> {
+        let now = self.now();
+        let steps = u32::try_from(options.history_limit.unwrap_or(10)).unwrap_or(10);
+        let query = BriefQuery {
+            agent_id: options.agent_id.clone(),
+            session_id: options.session_id.clone(),
+            project_id: options.project_id,
+            steps: if options.include_history { steps } else { 0 },
+            now,
+        };
+        let rows = self.store().brief(query).await?;
         let agent_type = options.agent_type();
-        let compiled = context::compile(&options, &agent_type, &rows, self.now());
+        let compiled = context::compile(&options, &agent_type, &rows, now, &*self.config().token_counter);
         let brief = Brief {
             id: self.shared.ids.next(),
             content: compiled.content,
             token_count: compiled.token_count,
             truncated: compiled.truncated,
-            generated_at: self.now(),
+            generated_at: now,
         };
-        Ok((brief, context::sources(&rows), agent_type))
+        let explanation = options.explain.then_some(compiled.choices);
+        Ok(CompiledBrief { brief, sources: compiled.sources, explanation, agent_type })
     }
 
     pub(super) async fn generate_context(&self, operation: ContextGenerate) -> Result<ContextGenerated> {
@@ -496,9 +544,10 @@ impl Dcm {
             include_messages: operation.include_messages.unwrap_or(true),
             include_blocking: operation.include_blocking.unwrap_or(true),
             project_id: operation.project_id,
+            explain: operation.explain.unwrap_or(false),
             ..BriefOptions::new(operation.agent_id.clone(), operation.session_id.clone())
         };
-        let (brief, sources, agent_type) = self.brief(options).await?;
+        let CompiledBrief { brief, sources, explanation, agent_type } = self.compiled(options).await?;
         let brief = GeneratedBrief {
             id: brief.id,
             agent_id: operation.agent_id,
@@ -509,7 +558,7 @@ impl Dcm {
             truncated: brief.truncated,
             generated_at: brief.generated_at,
         };
-        Ok(ContextGenerated { success: true, brief, sources })
+        Ok(ContextGenerated { success: true, brief, sources, explanation })
     }
 }
 
@@ -531,6 +580,7 @@ impl Run<ContextGet> for Dcm {
             include_history: operation.include_history.unwrap_or(true),
             include_messages: operation.include_messages.unwrap_or(true),
             include_blocking: operation.include_blocking.unwrap_or(true),
+            explain: operation.explain.unwrap_or(false),
             ..BriefOptions::new(agent_id.clone(), session_id.clone())
         };
         if operation.format == Some(BriefFormat::Raw) {
@@ -557,8 +607,8 @@ impl Run<ContextGet> for Dcm {
                 counts,
             });
         }
-        let (brief, sources, agent_type) = self.brief(options).await?;
-        Ok(ContextAnswer::Brief { agent_id, session_id, agent_type, brief, sources })
+        let CompiledBrief { brief, sources, explanation, agent_type } = self.compiled(options).await?;
+        Ok(ContextAnswer::Brief { agent_id, session_id, agent_type, brief, sources, explanation })
     }
 }
 

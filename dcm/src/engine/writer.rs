@@ -2,14 +2,17 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::feed::Feed;
 use crate::id::IdSource;
-use crate::storage::{AnyOutcome, Batch, Command, Footprint, IdempotencyKey, Storage, Submitted};
+use crate::storage::{
+    AnyOutcome, Batch, Command, CommitListener, Footprint, IdempotencyKey, Storage, Submitted,
+};
 use crate::time::Clock;
 
 /// Commands that may wait; beyond it callers are told to come back.
@@ -44,12 +47,14 @@ impl Writer {
         store: &Arc<dyn Storage>,
         clock: &Arc<dyn Clock>,
         ids: &IdSource,
+        feed: &Feed,
     ) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
         let lanes = (0..store.write_lanes().max(1))
             .map(|_| {
                 let (queue, waiting) = mpsc::channel(QUEUE);
-                tasks.spawn(commit_what_waits(waiting, Arc::clone(store), Arc::clone(clock), ids.clone()));
+                let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+                tasks.spawn(commit_what_waits(waiting, store, clock, ids.clone(), feed.clone()));
                 queue
             })
             .collect();
@@ -64,7 +69,7 @@ impl Writer {
         }
         let mut footprint = Footprint::default();
         command.footprint(&mut footprint);
-        let place = footprint.sessions.first().map_or_else(
+        let place = footprint.sessions.first().or(footprint.sequence.as_ref()).map_or_else(
             || self.next.fetch_add(1, Ordering::Relaxed),
             |session| {
                 let mut hasher = DefaultHasher::new();
@@ -106,14 +111,28 @@ async fn commit_what_waits(
     store: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     ids: IdSource,
+    feed: Feed,
 ) {
+    let listener = feed.listener();
     let mut jobs = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut jobs, BATCH).await > 0 {
         let (commands, replies): (Vec<_>, Vec<_>) =
             jobs.drain(..).map(|job| (job.command, job.reply)).unzip();
-        let batch = Batch::new(commands, clock.now(), ids.clone());
+        let told = Arc::new(AtomicBool::new(false));
+        let tell = {
+            let (told, listener) = (Arc::clone(&told), listener.clone());
+            CommitListener::new(move |events| {
+                told.store(true, Ordering::Relaxed);
+                listener.committed(events);
+            })
+        };
+        let batch = Batch::new(commands, clock.now(), ids.clone()).with_listener(tell);
         match store.commit(batch).await {
             Ok(outcomes) => {
+                // A store that does not tell, or that had to look whether the commit happened.
+                if !told.load(Ordering::Relaxed) {
+                    feed.nudge();
+                }
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
                     // A caller that went away does not need the answer.
                     let _ = reply.send(outcome);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::{MarkCompacted, SendMessage};
+use super::rules::{DropPhantoms, MarkCompacted, Observe, Observed, RecordAction, SendMessage};
 use super::{Dcm, Run};
 use crate::api::NoContent;
 use crate::api::actions::{
@@ -11,7 +11,7 @@ use crate::api::actions::{
 use crate::api::blocking::{Block, Blocked, BlockingDelete, Unblock, Unblocked};
 use crate::api::context::{CompactRestore, CompactRestored, ContextGenerate, ContextGenerated};
 use crate::api::ingest::{Ingest, Ingested};
-use crate::api::messages::{MessageSend, MessageSent};
+use crate::api::messages::{MessageSend, MessageSent, ReceiptAcknowledge};
 use crate::api::projects::{ProjectDelete, ProjectUpsert, ProjectUpserted};
 use crate::api::requests::{RequestCreate, RequestDelete, RequestSaved, RequestUpdate};
 use crate::api::routing::{FeedbackTaken, RoutingFeedback};
@@ -22,7 +22,8 @@ use crate::api::system::{AuthToken, AuthTokenIssued};
 use crate::api::tasks::{TaskCreate, TaskDelete, TaskSaved, TaskUpdate};
 use crate::context::BriefOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Session;
+use crate::id::SubtaskId;
+use crate::model::{Receipt, Session};
 use crate::storage::{Command, Footprint, State};
 use crate::time::Timestamp;
 
@@ -49,7 +50,6 @@ run_as_command! {
     SubtaskCreate => SubtaskSaved,
     SubtaskUpdate => SubtaskSaved,
     SubtaskDelete => NoContent,
-    ActionRecord => ActionRecorded,
     ActionDelete => NoContent,
     ActionDeleteBySession => ActionsDeleted,
     RoutingFeedback => FeedbackTaken,
@@ -62,7 +62,21 @@ run_as_command! {
     Block => Blocked,
     BlockingDelete => Unblocked,
     Unblock => Unblocked,
-    Ingest => Ingested,
+    ReceiptAcknowledge => Receipt,
+}
+
+impl Run<Ingest> for Dcm {
+    async fn run(&self, operation: Ingest) -> Result<Ingested> {
+        let Observed { ingested, abandoned } = self.commit(Observe(operation)).await?;
+        self.drop_phantoms(abandoned).await?;
+        Ok(ingested)
+    }
+}
+
+impl Run<ActionRecord> for Dcm {
+    async fn run(&self, operation: ActionRecord) -> Result<ActionRecorded> {
+        self.commit(RecordAction::from(operation)).await
+    }
 }
 
 impl Run<MessageSend> for Dcm {
@@ -98,6 +112,14 @@ impl<T: Serialize + for<'de> Deserialize<'de> + Clone + Send + Sync + 'static> C
 }
 
 impl Dcm {
+    /// Looks at subtasks that lost a tool call to its true owner: an agent that never was is forgotten.
+    pub(super) async fn drop_phantoms(&self, abandoned: Vec<SubtaskId>) -> Result<()> {
+        if !abandoned.is_empty() {
+            self.commit_aside(DropPhantoms { subtasks: abandoned }).await?;
+        }
+        Ok(())
+    }
+
     /// For operations that are not one command: makes the answer unless it is kept already.
     async fn once<T, F>(&self, make: F) -> Result<T>
     where
@@ -144,13 +166,15 @@ impl Run<CompactRestore> for Dcm {
                 max_tokens: operation.max_tokens,
                 history_limit: Some(15),
                 summary: operation.compact_summary,
+                explain: operation.explain.unwrap_or(false),
                 ..BriefOptions::new(operation.agent_id, operation.session_id)
             };
-            let (brief, sources, _) = self.brief(options).await?;
+            let compiled = self.compiled(options).await?;
             Ok(CompactRestored {
                 success: true,
-                brief: brief.content,
-                sources,
+                brief: compiled.brief.content,
+                sources: compiled.sources,
+                explanation: compiled.explanation,
                 session_compacted: marked.known,
                 restored_at: marked.at,
             })

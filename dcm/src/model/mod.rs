@@ -5,8 +5,10 @@
 //! [`Blocking`]s.
 
 mod action;
+mod hook_state;
 mod message;
 mod project;
+mod receipt;
 mod request;
 mod session;
 mod status;
@@ -14,8 +16,10 @@ mod subtask;
 mod task;
 
 pub use action::{Action, KeywordScore};
+pub use hook_state::{BriefState, Compacting, HookState, Injected, Launch};
 pub use message::{Blocking, Message, Subscription};
 pub use project::{Project, ProjectStats};
+pub use receipt::{Receipt, ReceiptState};
 pub use request::{Compaction, Request};
 pub use session::Session;
 pub(crate) use status::wire_enum;

@@ -112,6 +112,8 @@ pub(super) struct Weighed<'a> {
     features: usize,
     words: f32,
     unit: f32,
+    /// What all tools weigh together.
+    total: ToolWeight,
     without: Option<(u32, ToolWeight)>,
 }
 
@@ -223,7 +225,8 @@ impl Evidence {
     /// What is equally weak goes in an order that only depends on the pairs, so that every node forgets the same.
     pub(super) fn forget_down_to(&mut self, pairs: usize) -> Vec<u64> {
         let rank = |key: u64, pair: &Pair| {
-            let tie = (key >> 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(pair.tool);
+            let tie = (key ^ u64::from(pair.tool).wrapping_mul(0xbf58_476d_1ce4_e5b9))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
             (u64::from(pair.weight.to_bits()) << 32) | (tie >> 32)
         };
         let surplus = self.pairs.saturating_sub(pairs);
@@ -302,14 +305,13 @@ impl Evidence {
             sums[without.tool as usize] = sum_without;
         }
         let words = known.iter().map(|feature| f32::from(u8::from(feature.single))).sum();
-        let without = without.map(|without| {
-            let weight = self.tool(without.tool);
-            let left = |whole: f64, out: f64| (whole - out).max(0.0);
-            let weight =
-                ToolWeight { all: left(weight.all, left_out.all), words: left(weight.words, left_out.words) };
-            (without.tool, weight)
-        });
-        Weighed { evidence: self, known, features, words, unit, without }
+        let less = |weight: ToolWeight| ToolWeight {
+            all: (weight.all - left_out.all).max(0.0),
+            words: (weight.words - left_out.words).max(0.0),
+        };
+        let total = less(self.total);
+        let without = without.map(|without| (without.tool, less(self.tool(without.tool))));
+        Weighed { evidence: self, known, features, words, unit, total, without }
     }
 }
 
@@ -335,13 +337,12 @@ impl Weighed<'_> {
     /// The offset of a tool of average use.
     pub(super) fn mean_offset(&self) -> f32 {
         let share = 1.0 / self.evidence.tools.len().max(1) as f64;
-        let total = self.evidence.total;
-        self.offset_of(ToolWeight { all: total.all * share, words: total.words * share })
+        self.offset_of(ToolWeight { all: self.total.all * share, words: self.total.words * share })
     }
 
     fn offset_of(&self, tool: ToolWeight) -> f32 {
         let assumed = COMPLEMENT_PRIOR * self.unit * self.evidence.features.len() as f32;
-        let (total, all) = (self.evidence.total.all as f32, tool.all as f32);
+        let (total, all) = (self.total.all as f32, tool.all as f32);
         let elsewhere = ((total - all).max(0.0) + assumed) / (total + assumed).max(f32::MIN_POSITIVE);
         let words = tool.words as f32 / (WORD_PRIOR * self.unit * self.evidence.words.max(1) as f32);
         (self.known.len() as f32 * ln(elsewhere.clamp(1e-9, 1.0)) - WORD_SHARE * self.words * ln(1.0 + words))

@@ -1,91 +1,22 @@
 //! From a tool's input to the words that the scorer learns from.
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
 /// The most words that one action teaches.
 pub const MAX_KEYWORDS: usize = 10;
 
-/// Function words of English, and words that every JSON input of a tool holds.
+/// Function words of English, and words that every JSON input of a tool holds; in order, to be searched.
+#[rustfmt::skip]
 const STOP_WORDS: [&str; 81] = [
-    "the",
-    "and",
-    "for",
-    "with",
-    "from",
-    "into",
-    "onto",
-    "over",
-    "under",
-    "about",
-    "after",
-    "before",
-    "between",
-    "through",
-    "during",
-    "without",
-    "within",
-    "against",
-    "this",
-    "that",
-    "these",
-    "those",
-    "its",
-    "his",
-    "her",
-    "their",
-    "our",
-    "your",
-    "you",
-    "they",
-    "them",
-    "are",
-    "was",
-    "were",
-    "been",
-    "being",
-    "have",
-    "has",
-    "had",
-    "does",
-    "did",
-    "doing",
-    "will",
-    "would",
-    "shall",
-    "should",
-    "can",
-    "could",
-    "may",
-    "might",
-    "must",
-    "but",
-    "not",
-    "nor",
-    "yet",
-    "all",
-    "any",
-    "each",
-    "every",
-    "both",
-    "few",
-    "more",
-    "most",
-    "other",
-    "some",
-    "such",
-    "only",
-    "own",
-    "same",
-    "than",
-    "too",
-    "very",
-    "just",
-    "file",
-    "path",
-    "true",
-    "false",
-    "null",
-    "undefined",
-    "error",
-    "ok",
+    "about", "after", "against", "all", "and", "any", "are", "been", "before", "being", "between", "both",
+    "but", "can", "could", "did", "does", "doing", "during", "each", "error", "every", "false", "few", "file",
+    "for", "from", "had", "has", "have", "her", "his", "into", "its", "just", "may", "might", "more", "most",
+    "must", "nor", "not", "null", "ok", "only", "onto", "other", "our", "over", "own", "path", "same",
+    "shall", "should", "some", "such", "than", "that", "the", "their", "them", "these", "they", "this",
+    "those", "through", "too", "true", "undefined", "under", "very", "was", "were", "will", "with", "within",
+    "without", "would", "yet", "you", "your",
 ];
 
 /// The words of `input`, the most frequent first, at most [`MAX_KEYWORDS`].
@@ -94,19 +25,21 @@ const STOP_WORDS: [&str; 81] = [
 /// that are equally frequent keep the order of their first appearance (CONTRACT D).
 #[must_use]
 pub fn extract_keywords(input: &str) -> Vec<String> {
-    let mut words = all_keywords(input);
-    words.truncate(MAX_KEYWORDS);
-    words
+    first_keywords(input, MAX_KEYWORDS)
 }
 
 /// The words of `input` as [`extract_keywords`] orders them, however many.
 pub(super) fn all_keywords(input: &str) -> Vec<String> {
+    first_keywords(input, usize::MAX)
+}
+
+fn first_keywords(input: &str, most: usize) -> Vec<String> {
     let lower = input.to_lowercase();
     let mut counts: Vec<(&str, usize)> = Vec::new();
-    let mut places = std::collections::HashMap::<&str, usize>::new();
+    let mut places = HashMap::<&str, usize, RandomState>::default();
     let separates = |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
     for word in lower.split(separates) {
-        if !(3..=29).contains(&word.len()) || STOP_WORDS.contains(&word) {
+        if !(3..=29).contains(&word.len()) || STOP_WORDS.binary_search(&word).is_ok() {
             continue;
         }
         let place = *places.entry(word).or_insert_with(|| {
@@ -116,7 +49,7 @@ pub(super) fn all_keywords(input: &str) -> Vec<String> {
         counts[place].1 += 1;
     }
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    counts.into_iter().map(|(word, _)| word.to_owned()).collect()
+    counts.into_iter().take(most).map(|(word, _)| word.to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -129,6 +62,11 @@ mod tests {
             r#"{"command":"cargo test --workspace && cargo fmt","description":"Run the tests"}"#,
         );
         assert_eq!(words, ["cargo", "command", "test", "--workspace", "fmt", "description", "run", "tests"]);
+    }
+
+    #[test]
+    fn the_stop_words_are_in_order() {
+        assert!(STOP_WORDS.is_sorted());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::log::CommitListener;
 use super::state::{Changes, Footprint, Remembered, State};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{EventId, IdSource};
@@ -96,6 +97,7 @@ pub struct Batch {
     commands: Vec<Submitted>,
     now: Timestamp,
     ids: IdSource,
+    listener: Option<CommitListener>,
 }
 
 /// What the rules made of a batch.
@@ -111,7 +113,20 @@ impl Batch {
     /// A batch that is decided at `now`.
     #[must_use]
     pub fn new(commands: Vec<Submitted>, now: Timestamp, ids: IdSource) -> Self {
-        Self { commands, now, ids }
+        Self { commands, now, ids, listener: None }
+    }
+
+    /// Has `listener` told which events were committed, and where they stand in the log.
+    #[must_use]
+    pub fn with_listener(mut self, listener: CommitListener) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Who wants to be told what was committed. A store that does not tell only costs its reader a look into the log.
+    #[must_use]
+    pub fn listener(&self) -> Option<&CommitListener> {
+        self.listener.as_ref()
     }
 
     /// How many commands there are.
@@ -132,7 +147,13 @@ impl Batch {
             commands: vec![one.clone()],
             now: self.now,
             ids: self.ids.clone(),
+            listener: self.listener.clone(),
         })
+    }
+
+    /// The time at which the batch is decided.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// A new name for one attempt to commit the batch.

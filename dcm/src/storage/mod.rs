@@ -4,7 +4,10 @@
 //! [`Batch::decide`] run the (pure) rules, writes the [`Changes`] in one transaction and answers the outcomes. So the
 //! rules exist once, whatever the store.
 
+mod brief;
+mod channels;
 mod command;
+mod log;
 mod reads;
 #[cfg(feature = "sql")]
 pub(crate) mod sql;
@@ -13,12 +16,20 @@ mod state;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use brief::{
+    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefStep, BriefSummary,
+    BriefWork, FailureChange, OpenFailure,
+};
+pub use channels::{ChannelChange, ChannelChanges, ChannelKey, ChannelRow, HolderChange};
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
+pub use log::{CommitListener, CommittedEvents, GapReason, LogHead, LogPage, LogStore, LoggedEvent};
 pub use reads::{
     ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Page, ReadStore, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
+    Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
 };
-pub use state::{Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally};
+pub use state::{
+    ActionAnswer, Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally,
+};
 pub(crate) use state::{agent_channels, reopens, session_channel};
 
 use crate::error::Result;
@@ -58,6 +69,6 @@ pub trait CommitStore: Send + Sync {
 }
 
 /// Everything that DCM asks of a store.
-pub trait Storage: ReadStore + CommitStore + 'static {}
+pub trait Storage: ReadStore + CommitStore + LogStore + 'static {}
 
-impl<T: ReadStore + CommitStore + 'static> Storage for T {}
+impl<T: ReadStore + CommitStore + LogStore + 'static> Storage for T {}

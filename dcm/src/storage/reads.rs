@@ -1,6 +1,7 @@
 //! The reading half of a store.
 
 use super::BoxFuture;
+use super::brief::{BriefQuery, BriefRows};
 use crate::api::actions::{ActionSummary, HourCount};
 use crate::api::context::{
     ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
@@ -12,8 +13,8 @@ use crate::api::system::MessageCounts;
 use crate::error::Result;
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, Compaction, KeywordScore, Message, Project, ProjectStats, Request, Session, Subscription,
-    Subtask, Task,
+    Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Receipt, Request, Session,
+    Subscription, Subtask, Task,
 };
 use crate::time::Timestamp;
 
@@ -70,6 +71,15 @@ pub struct ActiveFilter {
     pub project_id: Option<ProjectId>,
     /// Only those that have not ended.
     pub active_only: bool,
+}
+
+/// A message, and how far it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceiptRows {
+    /// The message.
+    pub message: Message,
+    /// A line for everybody who was told of it or has read it.
+    pub receipts: Vec<Receipt>,
 }
 
 /// Which messages an agent sees.
@@ -147,7 +157,7 @@ pub struct ContextQuery {
     pub now: Timestamp,
 }
 
-/// What a brief is compiled from.
+/// The raw data of a context.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ContextRows {
     /// Open subtasks of the session whose agent id or type is the agent, by urgency; at most 20.
@@ -181,6 +191,27 @@ pub struct AgeLimits {
     pub batch: u32,
 }
 
+/// The numbers of the channel `metrics`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Metrics {
+    /// Open sessions in which something happened within the last 15 minutes.
+    pub active_sessions: i64,
+    /// Agents with running work in such sessions.
+    pub active_agents: i64,
+    /// Tasks that have not begun.
+    pub pending_tasks: i64,
+    /// Tasks that are under way.
+    pub running_tasks: i64,
+    /// Tasks that were completed within the last hour.
+    pub completed_tasks_last_hour: i64,
+    /// Messages of the last hour.
+    pub messages_last_hour: i64,
+    /// Actions of the last five minutes, per minute.
+    pub actions_per_minute: f64,
+    /// How long completed tasks took on average.
+    pub avg_task_duration_ms: f64,
+}
+
 /// How many rows went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetentionReport {
@@ -200,6 +231,8 @@ pub trait ReadStore: Send + Sync {
     fn ping(&self) -> BoxFuture<'_, Result<()>>;
     /// How many projects, requests, actions and messages there are.
     fn counts(&self) -> BoxFuture<'_, Result<[i64; 4]>>;
+    /// The numbers of the channel `metrics` at `now`.
+    fn metrics(&self, now: Timestamp) -> BoxFuture<'_, Result<Metrics>>;
     /// Messages by state at `now`.
     fn message_counts(&self, now: Timestamp) -> BoxFuture<'_, Result<MessageCounts>>;
 
@@ -249,6 +282,10 @@ pub trait ReadStore: Send + Sync {
 
     /// One session.
     fn session(&self, id: String) -> BoxFuture<'_, Result<Option<Session>>>;
+    /// What is remembered of a session between the events of its hooks.
+    fn hook_state(&self, session_id: String) -> BoxFuture<'_, Result<Option<HookState>>>;
+    /// A message, and how far it has come with those who were told of it or have read it.
+    fn receipts(&self, id: MessageId) -> BoxFuture<'_, Result<Option<ReceiptRows>>>;
     /// Sessions, newest first, and how many match.
     fn session_page(&self, filter: ActiveFilter, page: Page) -> BoxFuture<'_, Result<(Vec<Session>, i64)>>;
     /// Sessions in numbers.
@@ -299,6 +336,8 @@ pub trait ReadStore: Send + Sync {
     fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>>;
     /// The newest compaction of a session.
     fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>>;
-    /// What a brief is compiled from.
+    /// The raw data of a context.
     fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>>;
+    /// What a brief is compiled from: bounded, however much there is.
+    fn brief(&self, query: BriefQuery) -> BoxFuture<'_, Result<BriefRows>>;
 }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
+use super::brief::{FailureChange, OpenFailure};
 use crate::id::{
     ActionId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId, SubscriptionId,
     SubtaskId, TaskId,
 };
 use crate::json::JsonObject;
 use crate::model::{
-    Action, Blocking, Compaction, Message, Project, Request, RequestStatus, Session, Subscription, Subtask,
-    SubtaskStatus, Task, TaskStatus,
+    Action, Blocking, Compaction, HookState, Message, Project, Receipt, Request, RequestStatus, Session,
+    Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
 use crate::routing::ScoreChange;
 use crate::time::Timestamp;
@@ -67,10 +68,24 @@ pub struct Footprint {
     pub blockings: BTreeSet<BlockingId>,
     /// Blockings by blocker and blocked.
     pub blocking_pairs: BTreeSet<(String, String)>,
-    /// Compactions by session and external key.
-    pub compaction_keys: BTreeSet<(String, String)>,
+    /// Sessions all of whose compactions are needed.
+    pub session_compactions: BTreeSet<String>,
+    /// Sessions of which must be known what their hooks told, and what waits for them.
+    pub hook_states: BTreeSet<String>,
+    /// Subtasks whose actions are counted.
+    pub subtask_actions: BTreeSet<SubtaskId>,
+    /// Agents whose unread mail is needed, with the receipts of what they were told and have not seen.
+    pub mail: BTreeSet<String>,
+    /// Kinds of agents whose mail is needed too.
+    pub mail_kinds: BTreeSet<String>,
+    /// Agents of which must be known whether they ever wrote.
+    pub senders: BTreeSet<String>,
+    /// Receipts by message and agent.
+    pub receipts: BTreeSet<(MessageId, String)>,
     /// Idempotency keys.
     pub idempotency_keys: BTreeSet<String>,
+    /// Commands of the same sequence are committed in the order in which they were given; no lock, nothing to load.
+    pub sequence: Option<String>,
 }
 
 /// How the children of a task or request stand.
@@ -108,6 +123,19 @@ pub struct KnownAction {
     pub subtask_id: Option<SubtaskId>,
     /// 0 when it succeeded.
     pub exit_code: i32,
+    /// Whether neither its output nor its duration is known.
+    pub unanswered: bool,
+}
+
+/// The outcome of an action that was recorded before it was known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionAnswer {
+    /// 0 when it succeeded.
+    pub exit_code: i32,
+    /// What came out.
+    pub output: Option<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<i32>,
 }
 
 /// An outcome that is kept for a repeated call.
@@ -272,10 +300,17 @@ pub struct Changes {
     pub tasks: RowChanges<TaskId, Task>,
     /// Subtasks.
     pub subtasks: RowChanges<SubtaskId, Subtask>,
+    /// The sessions of the written subtasks.
+    pub subtask_sessions: BTreeMap<SubtaskId, String>,
+    /// Tool calls that failed, and those that no longer do: by session and subject, in key order. They follow the
+    /// actions.
+    pub failures: Vec<((String, String), FailureChange)>,
     /// Actions to insert, by recorded time of the batch.
     pub actions: Vec<Action>,
     /// Actions that belong to another subtask than was thought.
     pub action_owners: Vec<(ActionId, Option<SubtaskId>)>,
+    /// Outcomes of actions that were recorded without one.
+    pub action_answers: Vec<(ActionId, ActionAnswer)>,
     /// Actions to remove.
     pub removed_actions: Vec<ActionId>,
     /// Sessions all of whose actions are to be removed.
@@ -290,6 +325,10 @@ pub struct Changes {
     pub blockings: RowChanges<BlockingId, Blocking>,
     /// Compactions.
     pub compactions: RowChanges<CompactionId, Compaction>,
+    /// What is remembered of sessions between the events of their hooks.
+    pub hooks: Vec<(String, HookState)>,
+    /// Receipts.
+    pub receipts: Vec<Receipt>,
     /// Scores, each pair of keyword and tool once, in key order.
     pub scores: Vec<((String, String), ScoreChange)>,
     /// Outcomes to keep: key, fingerprint, outcome as JSON.
@@ -318,10 +357,14 @@ impl Changes {
             && none(&self.compactions)
             && self.actions.is_empty()
             && self.action_owners.is_empty()
+            && self.action_answers.is_empty()
+            && self.hooks.is_empty()
+            && self.receipts.is_empty()
             && self.removed_actions.is_empty()
             && self.removed_action_sessions.is_empty()
             && self.message_reads.is_empty()
             && self.scores.is_empty()
+            && self.failures.is_empty()
             && self.idempotency.is_empty()
             && self.events.is_empty()
     }
@@ -364,11 +407,23 @@ pub struct State {
     pub blockings: Table<BlockingId, Blocking>,
     /// Compactions.
     pub compactions: Table<CompactionId, Compaction>,
+    /// What is remembered of sessions between the events of their hooks.
+    pub hooks: Table<String, HookState>,
+    /// How many stored actions the subtasks in [`Footprint::subtask_actions`] have.
+    pub subtask_action_counts: HashMap<SubtaskId, i64>,
+    /// Messages among [`State::messages`] that the agents in [`Footprint::mail`] may not have read.
+    pub mail: BTreeSet<MessageId>,
+    /// Which of the agents in [`Footprint::senders`] ever wrote.
+    pub known_senders: BTreeSet<String>,
+    /// Receipts.
+    pub receipts: Table<(MessageId, String), Receipt>,
     /// Kept outcomes.
     pub remembered: Table<String, Remembered>,
+    answers: Table<ActionId, ActionAnswer>,
     new_actions: Table<ActionId, Action>,
     removed_action_sessions: Table<String, ()>,
     scores: Table<(String, String), ScoreChange>,
+    failures: Table<(String, String), FailureChange>,
     events: Vec<NewEvent>,
     kept_events: usize,
     project_paths: HashMap<String, ProjectId>,
@@ -403,10 +458,17 @@ impl State {
             subscriptions: Table::default(),
             blockings: Table::default(),
             compactions: Table::default(),
+            hooks: Table::default(),
+            subtask_action_counts: HashMap::new(),
+            mail: BTreeSet::new(),
+            known_senders: BTreeSet::new(),
+            receipts: Table::default(),
             remembered: Table::default(),
+            answers: Table::default(),
             new_actions: Table::default(),
             removed_action_sessions: Table::default(),
             scores: Table::default(),
+            failures: Table::default(),
             events: Vec::new(),
             kept_events: 0,
             project_paths: HashMap::new(),
@@ -534,6 +596,7 @@ impl State {
             tool_use_id: action.tool_use_id.clone(),
             subtask_id: action.subtask_id,
             exit_code: action.exit_code,
+            unanswered: action.output.is_none() && action.duration_ms.is_none(),
         };
         // Marked as unchanged: the row itself is what is written.
         self.known_actions.undo.push((action.id, None));
@@ -551,9 +614,42 @@ impl State {
         self.known_actions.update(&id, |action| action.subtask_id = subtask);
     }
 
+    /// Gives an action the outcome that was not known when it was recorded.
+    pub fn answer_action(&mut self, id: ActionId, answer: ActionAnswer) {
+        let exit_code = answer.exit_code;
+        if self.new_actions.get(&id).is_some() {
+            self.new_actions.update(&id, |action| {
+                action.exit_code = answer.exit_code;
+                action.output = answer.output;
+                action.duration_ms = answer.duration_ms;
+            });
+        } else {
+            self.answers.put(id, answer);
+        }
+        self.known_actions.update(&id, |action| {
+            action.exit_code = exit_code;
+            action.unanswered = false;
+        });
+    }
+
+    /// Whether a subtask in [`Footprint::subtask_actions`] has actions.
+    #[must_use]
+    pub fn has_actions(&self, id: SubtaskId) -> bool {
+        self.subtask_action_counts.get(&id).is_some_and(|count| *count > 0)
+            || self.known_actions.iter().any(|action| action.subtask_id == Some(id))
+    }
+
+    /// Writes a new message.
+    pub fn post_message(&mut self, message: Message) {
+        self.mail.insert(message.id);
+        self.known_senders.extend(message.from_agent.clone());
+        self.messages.put(message.id, message);
+    }
+
     /// Removes an action.
     pub fn remove_action(&mut self, id: ActionId) -> Option<KnownAction> {
         self.new_actions.remove(&id);
+        self.answers.remove(&id);
         self.known_actions.remove(&id)
     }
 
@@ -574,6 +670,20 @@ impl State {
         self.scores.put(key, change);
     }
 
+    /// Notes that what `subject` stands for failed in `session`.
+    pub fn note_failure(&mut self, session: &str, subject: String, failure: OpenFailure) {
+        let key = (session.to_owned(), subject);
+        let earlier = self.failures.get(&key).cloned().unwrap_or_default();
+        self.failures.put(key, earlier.failed(failure));
+    }
+
+    /// Notes that what `subject` stands for succeeded in `session`, so an earlier failure of it is mended.
+    pub fn note_success(&mut self, session: &str, subject: String, at: Timestamp) {
+        let key = (session.to_owned(), subject);
+        let earlier = self.failures.get(&key).cloned().unwrap_or_default();
+        self.failures.put(key, earlier.mended(at));
+    }
+
     /// Says that something happened; `channels` are those besides `global`.
     pub fn emit(
         &mut self,
@@ -588,15 +698,20 @@ impl State {
                 unique.push(channel);
             }
         }
+        self.emit_raw(name, unique, JsonObject::from_value(data), JsonObject::from_value(summary));
+    }
+
+    /// The same for what is handed on as it came; answers the id of the event.
+    pub fn emit_raw(
+        &mut self,
+        name: &'static str,
+        channels: Vec<String>,
+        data: JsonObject,
+        summary: JsonObject,
+    ) -> EventId {
         let id = self.ids.next();
-        self.events.push(NewEvent {
-            id,
-            name,
-            at: self.now,
-            channels: unique,
-            data: JsonObject::from_value(data),
-            summary: JsonObject::from_value(summary),
-        });
+        self.events.push(NewEvent { id, name, at: self.now, channels, data, summary });
+        id
     }
 
     /// Removes a project with everything below it.
@@ -707,10 +822,14 @@ impl State {
         visit(&mut self.subscriptions);
         visit(&mut self.blockings);
         visit(&mut self.compactions);
+        visit(&mut self.hooks);
+        visit(&mut self.receipts);
         visit(&mut self.remembered);
+        visit(&mut self.answers);
         visit(&mut self.new_actions);
         visit(&mut self.removed_action_sessions);
         visit(&mut self.scores);
+        visit(&mut self.failures);
     }
 
     /// Keeps what was done since the last call: the command succeeded.
@@ -730,7 +849,20 @@ impl State {
         let known_actions = self.known_actions.into_changes();
         let new_actions = self.new_actions.into_changes().written;
         let inserted: BTreeSet<ActionId> = new_actions.iter().map(|action| action.id).collect();
+        let session_of = |subtask: &Subtask| {
+            let request = self.tasks.get(&subtask.task_list_id).map(|task| task.request_id)?;
+            Some((subtask.id, self.requests.get(&request)?.session_id.clone()))
+        };
+        let subtask_sessions = self.subtasks.iter().filter_map(session_of).collect();
+        let failures = self
+            .failures
+            .into_pairs()
+            .into_iter()
+            .map(|(key, change)| (key, change.only_if(|action| inserted.contains(&action))));
+        let failures = failures.collect();
         Changes {
+            subtask_sessions,
+            failures,
             projects: self.projects.into_changes(),
             sessions: self.sessions.into_changes(),
             requests: self.requests.into_changes(),
@@ -742,6 +874,7 @@ impl State {
                 .filter(|action| !inserted.contains(&action.id))
                 .map(|action| (action.id, action.subtask_id))
                 .collect(),
+            action_answers: self.answers.into_pairs(),
             actions: new_actions,
             removed_actions: known_actions.removed,
             removed_action_sessions: self.removed_action_sessions.into_changes_keys(),
@@ -756,6 +889,8 @@ impl State {
             subscriptions: self.subscriptions.into_changes(),
             blockings: self.blockings.into_changes(),
             compactions: self.compactions.into_changes(),
+            hooks: self.hooks.into_pairs(),
+            receipts: self.receipts.into_pairs().into_iter().map(|(_, receipt)| receipt).collect(),
             scores: self.scores.into_pairs(),
             idempotency: self.remembered.into_pairs(),
             events: self.events,

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 const COMPACTION_RUN: &str = "acompact";
 
 /// Whether `agent_id` is that of a run that the client makes for itself.
-pub(super) fn is_compaction_run(agent_id: &str) -> bool {
+pub(crate) fn is_compaction_run(agent_id: &str) -> bool {
     agent_id.starts_with(COMPACTION_RUN)
 }
 
@@ -40,6 +40,29 @@ struct End {
     at: Option<Timestamp>,
     failed: bool,
     words: Option<String>,
+}
+
+/// What a background agent (or job) says of its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AgentEnd {
+    pub(crate) agent_id: String,
+    pub(crate) failed: bool,
+    pub(crate) words: Option<String>,
+}
+
+/// Reads the notification of a background agent (or job) that has ended.
+pub(crate) fn notification(text: &str) -> Option<AgentEnd> {
+    if !text.contains("<task-notification>") {
+        return None;
+    }
+    let id = tag(text, "task-id")?;
+    let failed = match tag(text, "status") {
+        Some("completed") => false,
+        Some("failed" | "killed" | "stopped") => true,
+        _ => return None,
+    };
+    let words = tag(text, "result").map(|words| cut_text(words.trim(), TEXT_LIMIT));
+    Some(AgentEnd { agent_id: cut_key(id.trim()), failed, words })
 }
 
 /// What a sub-agent's own transcript shows of it.
@@ -140,14 +163,9 @@ impl Agents {
 
     /// A background agent (or job) reports its end.
     pub(super) fn report(&mut self, text: &str, at: Option<Timestamp>) {
-        let Some(id) = tag(text, "task-id") else { return };
-        let failed = match tag(text, "status") {
-            Some("completed") => false,
-            Some("failed" | "killed" | "stopped") => true,
-            _ => return,
-        };
-        let words = tag(text, "result").map(|words| cut_text(words.trim(), TEXT_LIMIT));
-        self.reports.insert(cut_key(id.trim()), End { at, failed, words });
+        if let Some(AgentEnd { agent_id, failed, words }) = notification(text) {
+            self.reports.insert(agent_id, End { at, failed, words });
+        }
     }
 
     /// The file beside an agent's transcript.
@@ -312,6 +330,8 @@ impl Agents {
             agent_type,
             failed: voice.failed || end.as_ref().is_some_and(|end| end.failed),
             result: voice.words.or(end.and_then(|end| end.words)),
+            reported: false,
+            only_if_known: false,
         });
         Some(Agent { id, turn, started, stopped })
     }

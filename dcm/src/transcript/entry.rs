@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
+use crate::observe::mend;
 use crate::time::Timestamp;
 
 /// What a line turned out to be.
@@ -81,56 +82,8 @@ pub(super) fn read(line: &str) -> Line {
     }
 }
 
-/// Drops NUL characters and puts U+FFFD in the place of unpaired surrogates, which PostgreSQL and UTF-8 cannot hold.
-///
-/// It works on the text of the line, before it is read as JSON, which would refuse the whole line for one of them.
-pub(super) fn mend(line: &str) -> Cow<'_, str> {
-    let suspicious = ["\0", "\\u0000", "\\ud", "\\uD"];
-    if !suspicious.iter().any(|pattern| line.contains(pattern)) {
-        return Cow::Borrowed(line);
-    }
-    let mut mended = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(at) = rest.find(['\\', '\0']) {
-        mended.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let taken = match unit(rest) {
-            Some(0) => 6,
-            // A pair is one character and copied as it stands.
-            Some(0xd800..=0xdbff) if matches!(rest.get(6..).and_then(unit), Some(0xdc00..=0xdfff)) => {
-                mended.push_str(&rest[..12]);
-                12
-            }
-            Some(0xd800..=0xdfff) => {
-                mended.push('\u{fffd}');
-                6
-            }
-            _ if rest.starts_with('\0') => 1,
-            // Any other escape is copied as a whole, so that the second backslash of `\\` opens nothing.
-            _ => {
-                let taken = 1 + rest[1..].chars().next().filter(|c| *c != '\0').map_or(0, char::len_utf8);
-                mended.push_str(&rest[..taken]);
-                taken
-            }
-        };
-        rest = &rest[taken..];
-    }
-    mended.push_str(rest);
-    Cow::Owned(mended)
-}
-
-/// The UTF-16 unit of the `\uXXXX` that `text` begins with.
-fn unit(text: &str) -> Option<u32> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    digits
-        .bytes()
-        .all(|byte| byte.is_ascii_hexdigit())
-        .then(|| u32::from_str_radix(digits, 16).ok())
-        .flatten()
-}
-
 /// `text` as a key: at most 255 bytes, which is what ingest and every index take.
-pub(super) fn cut_key(text: &str) -> String {
+pub(crate) fn cut_key(text: &str) -> String {
     let end = (0..=text.len().min(255)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     text[..end].to_owned()
 }
@@ -178,12 +131,12 @@ impl Entry {
 }
 
 /// A value that is a text and not empty.
-pub(super) fn text_of(value: Option<&Value>) -> Option<&str> {
+pub(crate) fn text_of(value: Option<&Value>) -> Option<&str> {
     value.and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 /// The member `name` of `value` as a text; numbers are written out.
-pub(super) fn word(value: &Value, name: &str) -> Option<String> {
+pub(crate) fn word(value: &Value, name: &str) -> Option<String> {
     match value.get(name) {
         Some(Value::String(text)) if !text.is_empty() => Some(cut_key(text)),
         Some(Value::Number(number)) => Some(number.to_string()),
@@ -192,7 +145,7 @@ pub(super) fn word(value: &Value, name: &str) -> Option<String> {
 }
 
 /// The text of a tool's result or of a queued message: plain, or blocks joined by line ends. What is no text is named.
-pub(super) fn joined_text(content: Option<&Value>) -> Option<String> {
+pub(crate) fn joined_text(content: Option<&Value>) -> Option<String> {
     match content? {
         Value::String(text) => Some(text.clone()),
         Value::Array(blocks) => {

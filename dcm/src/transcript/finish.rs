@@ -115,6 +115,7 @@ fn tool_used(tool: Tool, turn: Option<&Turn>, origin: Timestamp) -> Ordered {
         exit_code: i32::from(failed),
         duration_ms,
         file_paths: tool.files,
+        metadata: None,
     };
     (at, Phase::Within, tool.order, observation)
 }

@@ -48,13 +48,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use self::agents::{Agents, is_compaction_run};
-use self::entry::{Entry, Line, cut_key, joined_text, text_of, word};
+pub(crate) use self::agents::{AgentEnd, is_compaction_run, notification};
+pub(crate) use self::entry::{cut_key, joined_text, text_of, word};
+pub(crate) use self::prompts::own_words;
+pub(crate) use self::tools::{TaskCall, files as tool_files, task_call};
+
+use self::agents::Agents;
+use self::entry::{Entry, Line};
 use self::prompts::{Said, said};
 use self::tools::{TaskChange, Tool};
 use self::turns::{NewPrompt, Turns};
 use crate::api::ingest::Observation;
-use crate::observe::{PROMPT_LIMIT, TEXT_LIMIT, cut_text};
+use crate::observe::{PROMPT_LIMIT, TEXT_LIMIT, cut_text, mend};
 use crate::time::Timestamp;
 
 /// The most broken lines that are kept with their reason; all are counted.
@@ -232,7 +237,7 @@ impl Parser {
     /// nothing.
     pub fn feed_agent_meta(&mut self, agent_id: &str, json: &str) {
         if !is_compaction_run(agent_id)
-            && let Ok(meta) = serde_json::from_str::<Value>(&entry::mend(json))
+            && let Ok(meta) = serde_json::from_str::<Value>(&mend(json))
         {
             self.agents.meta(&cut_key(agent_id), &meta);
         }
@@ -429,8 +434,8 @@ impl Parser {
         self.tool_by_id.insert(id.clone(), self.tools.len());
         let order = self.next();
         self.tools.push(Tool {
-            files: tools::files(&name, input),
-            task: tools::task_call(&name, input),
+            files: tool_files(&name, input),
+            task: task_call(&name, input),
             input: (!input.is_null()).then(|| cut_text(&input.to_string(), TEXT_LIMIT)),
             id,
             at: place.at,

@@ -41,6 +41,16 @@ const NOISE: [&str; 9] = [
     "<ide_selection>",
 ];
 
+/// A prompt as the user gave it to the client, unless the client put it in their mouth.
+pub(crate) fn own_words(text: &str) -> Option<&str> {
+    let start = text.trim_start();
+    let noise = start.is_empty()
+        || start.starts_with("<task-notification>")
+        || start.starts_with("<local-command-")
+        || NOISE.iter().any(|tag| start.starts_with(tag));
+    (!noise).then_some(text)
+}
+
 /// Reads a `user` entry.
 pub(super) fn said(entry: &Entry) -> Said {
     let blocks = entry.blocks();

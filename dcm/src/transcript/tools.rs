@@ -34,7 +34,7 @@ pub(super) struct Answer {
 
 /// A call that changes the client's own task list.
 #[derive(Debug, Clone)]
-pub(super) enum TaskCall {
+pub(crate) enum TaskCall {
     /// It creates an entry, whose id is in the answer.
     Create { subject: Option<String> },
     /// It completes an entry.
@@ -98,7 +98,7 @@ impl Tool {
 }
 
 /// What a call of the tool `name` does to the client's own task list.
-pub(super) fn task_call(name: &str, input: &Value) -> Option<TaskCall> {
+pub(crate) fn task_call(name: &str, input: &Value) -> Option<TaskCall> {
     match name {
         "TaskCreate" => {
             let subject = text_of(input.get("subject")).map(|subject| cut_text(subject, TEXT_LIMIT));
@@ -112,7 +112,7 @@ pub(super) fn task_call(name: &str, input: &Value) -> Option<TaskCall> {
 }
 
 /// The files that a call touches, as far as its input names them.
-pub(super) fn files(name: &str, input: &Value) -> Vec<String> {
+pub(crate) fn files(name: &str, input: &Value) -> Vec<String> {
     let member = match name {
         "Read" | "Edit" | "Write" | "MultiEdit" => "file_path",
         "NotebookEdit" | "NotebookRead" => "notebook_path",

@@ -7,6 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::ports::free_port;
 
@@ -44,6 +46,14 @@ impl Cluster {
     /// A server with other `settings`, such as `("max_connections", "5")`.
     #[must_use]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::prepare();
+        cluster.initialise(settings);
+        cluster.start_first_time();
+        cluster
+    }
+
+    /// An empty folder for a server that is not there yet, and who removes it.
+    fn prepare() -> Self {
         let programs = find_programs();
         let folder = tempfile::Builder::new().prefix("dcm-postgres-").tempdir().expect("a temporary folder");
         let account = Account::needed_for(folder.path());
@@ -57,8 +67,6 @@ impl Cluster {
         // From here on the janitor removes it.
         let mut cluster = Self { programs, account, folder: folder.keep(), port: free_port(), janitor: None };
         cluster.janitor = Some(cluster.hire_janitor());
-        cluster.initialise(settings);
-        cluster.start_first_time();
         cluster
     }
 
@@ -84,6 +92,48 @@ impl Cluster {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// A standby that follows this one without being waited for.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let mut standby = Self::prepare();
+        let mut backup = standby.program("pg_basebackup");
+        backup.arg("--pgdata").arg(standby.folder.join("data")).arg("--dbname").arg(self.url());
+        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
+        let output = backup.output().expect("pg_basebackup runs");
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        standby.start_first_time();
+        standby
+    }
+
+    /// Makes a standby receive nothing any more from the server that it follows.
+    pub fn cut_off(&self) {
+        let sql = "alter system set primary_conninfo = ''";
+        for sql in [sql, "select pg_reload_conf()"] {
+            let _ = self.rows("postgres", sql);
+        }
+        // Until then it may still receive something.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.rows("postgres", "select 1 from pg_stat_wal_receiver").is_empty() {
+            assert!(Instant::now() < deadline, "the standby still receives:\n{}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Makes a standby the server, at the address of `other`, which is down.
+    pub fn take_over(&mut self, other: &Self) {
+        self.stop();
+        self.port = other.port;
+        self.start_again();
+        self.control(&["promote"]);
+    }
+
+    /// Runs one statement in one of its databases; the rows, every value as text.
+    #[must_use]
+    pub fn rows(&self, database: &str, sql: &str) -> Vec<Vec<Option<String>>> {
+        let url = format!("postgres://postgres@127.0.0.1:{}/{database}", self.port);
+        super::query(&url, sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.log()))
     }
 
     /// Stops it; connections are cut, what is committed is written out.

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::failures::{named_file, note_outcome};
 use super::projects::{canonical_path, ensure_project};
 use super::sessions::{ensure_session, touch_session};
 use super::unknown_parent;
@@ -15,16 +16,15 @@ use crate::redact::redact;
 use crate::routing::{extract_keywords, lesson};
 use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
 
-/// Inserts an action, lets the scorer learn from it, counts it in its session and announces it. Answers how many words
-/// the scorer learned from.
-pub(super) fn record_action(state: &mut State, action: Action) -> usize {
+/// Inserts an action, lets the scorer learn from it, counts it in its session (when `counts`) and announces it.
+pub(super) fn record_action(state: &mut State, action: Action, keywords: &[String], counts: bool) {
     let succeeded = action.succeeded();
-    let keywords = action.input.as_deref().map(extract_keywords).unwrap_or_default();
     let change = lesson(action.tool_type, succeeded);
-    for keyword in &keywords {
+    for keyword in keywords {
         state.learn(keyword, &action.tool_name, &change);
     }
-    if let Some(session) = action.session_id.as_deref() {
+    note_outcome(state, &action);
+    if let Some(session) = action.session_id.as_deref().filter(|_| counts) {
         touch_session(state, session, action.created_at, Some(succeeded));
     }
     let data = json!({
@@ -42,7 +42,11 @@ pub(super) fn record_action(state: &mut State, action: Action) -> usize {
     let channels = channels.into_iter().chain(session_channel(action.session_id.as_deref()));
     state.emit("action.created", channels, data.clone(), data);
     state.insert_action(action);
-    keywords.len()
+}
+
+/// The words of an action's input as it is stored.
+pub(super) fn keywords_of(input: Option<&str>) -> Vec<String> {
+    input.map(extract_keywords).unwrap_or_default()
 }
 
 /// What is stored of a tool's input or output: without secrets, and not more than the limit.
@@ -50,27 +54,55 @@ pub(super) fn stored_text(text: Option<&str>) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(|text| cut_text(&redact(text), TEXT_LIMIT))
 }
 
-impl ActionRecord {
-    fn session(&self) -> Option<&str> {
-        self.session_id.as_deref().filter(|id| !id.is_empty())
-    }
+/// An action on its way into the store.
+///
+/// Cleaning its texts and finding their words needs no state, so that is done when it is made, by the caller, before it
+/// takes its turn.
+pub(crate) struct RecordAction {
+    /// With texts as they are stored.
+    operation: ActionRecord,
+    keywords: Vec<String>,
+}
 
-    fn path(&self) -> Option<&str> {
-        self.project_path.as_deref().filter(|path| !path.is_empty()).map(canonical_path)
+impl From<ActionRecord> for RecordAction {
+    fn from(operation: ActionRecord) -> Self {
+        let mut file_paths = operation.file_paths.unwrap_or_default();
+        // Plain hooks send what went in, and do not say which file that was.
+        if let (true, Some(input)) = (file_paths.is_empty(), operation.input.as_deref()) {
+            file_paths.extend(named_file(&operation.tool_name, input));
+        }
+        let input = stored_text(operation.input.as_deref());
+        let output = stored_text(operation.output.as_deref());
+        let keywords = keywords_of(input.as_deref());
+        Self {
+            operation: ActionRecord { input, output, file_paths: Some(file_paths), ..operation },
+            keywords,
+        }
     }
 }
 
-impl Command for ActionRecord {
+impl RecordAction {
+    fn session(&self) -> Option<&str> {
+        self.operation.session_id.as_deref().filter(|id| !id.is_empty())
+    }
+
+    fn path(&self) -> Option<&str> {
+        self.operation.project_path.as_deref().filter(|path| !path.is_empty()).map(canonical_path)
+    }
+}
+
+impl Command for RecordAction {
     type Outcome = ActionRecorded;
 
     fn footprint(&self, footprint: &mut Footprint) {
-        footprint.subtasks.extend(self.subtask_id);
+        footprint.subtasks.extend(self.operation.subtask_id);
         footprint.sessions.extend(self.session().map(str::to_owned));
         footprint.found_paths.extend(self.path().map(str::to_owned));
     }
 
     fn decide(&self, state: &mut State) -> Result<ActionRecorded> {
-        if let Some(id) = self.subtask_id
+        let operation = &self.operation;
+        if let Some(id) = operation.subtask_id
             && state.subtasks.get(&id).is_none()
         {
             return Err(unknown_parent("Subtask", id));
@@ -84,18 +116,22 @@ impl Command for ActionRecord {
         if let Some(path) = self.path() {
             metadata.insert("project_path".to_owned(), path.into());
         }
+        // A client that names the subtask only means its session.
+        let of_subtask = operation.subtask_id.and_then(|id| state.subtasks.get(&id));
+        let of_subtask = of_subtask.and_then(|subtask| state.session_of_task(subtask.task_list_id));
+        let of_subtask = of_subtask.map(str::to_owned);
         let action = Action {
             id: state.ids.next(),
-            subtask_id: self.subtask_id,
-            session_id: self.session().map(str::to_owned),
+            subtask_id: operation.subtask_id,
+            session_id: self.session().or(of_subtask.as_deref()).map(str::to_owned),
             tool_use_id: None,
-            tool_name: self.tool_name.clone(),
-            tool_type: self.tool_type,
-            input: stored_text(self.input.as_deref()),
-            output: stored_text(self.output.as_deref()),
-            file_paths: self.file_paths.clone().unwrap_or_default(),
-            exit_code: self.exit_code.unwrap_or(0),
-            duration_ms: self.duration_ms,
+            tool_name: operation.tool_name.clone(),
+            tool_type: operation.tool_type,
+            input: operation.input.clone(),
+            output: operation.output.clone(),
+            file_paths: operation.file_paths.clone().unwrap_or_default(),
+            exit_code: operation.exit_code.unwrap_or(0),
+            duration_ms: operation.duration_ms,
             created_at: now,
             metadata: JsonObject::from_map(&metadata),
         };
@@ -106,10 +142,10 @@ impl Command for ActionRecord {
             exit_code: action.exit_code,
             duration_ms: action.duration_ms,
             created_at: action.created_at,
-            keywords_extracted: 0,
+            keywords_extracted: self.keywords.len(),
         };
-        let keywords_extracted = record_action(state, action);
-        Ok(ActionRecorded { success: true, action: RecordedAction { keywords_extracted, ..recorded } })
+        record_action(state, action, &self.keywords, self.session().is_some());
+        Ok(ActionRecorded { success: true, action: recorded })
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::sessions::emit_session;
 use crate::error::Result;
 use crate::json::JsonObject;
-use crate::model::Compaction;
+use crate::model::{Compaction, Request};
 use crate::storage::{Command, Footprint, State};
 use crate::time::Timestamp;
 
@@ -34,14 +34,24 @@ pub(super) fn mark_requests(
     let marks = JsonObject::from_value(
         json!({"compacted_at": at, "compact_summary": summary, "compact_agent": agent}),
     );
-    let requests = state.requests_of(session);
+    // Only what was there was compacted; and what a later compaction said of it stands.
+    let marked_later = |request: &Request| {
+        let mark = request.metadata.get("compacted_at");
+        mark.as_ref().and_then(|mark| Timestamp::parse(mark.as_str()?)).is_some_and(|mark| mark > at)
+    };
+    let mut requests = state.requests_of(session);
+    let known = !requests.is_empty();
+    requests.retain(|id| {
+        let request = state.requests.get(id);
+        request.is_some_and(|request| request.created_at <= at && !marked_later(request))
+    });
     for id in &requests {
         if let Some(mut request) = state.requests.get(id).cloned() {
             request.metadata = request.metadata.merged_with(&marks);
             state.put_request(request);
         }
     }
-    !requests.is_empty()
+    known
 }
 
 impl Command for MarkCompacted {

@@ -25,6 +25,19 @@ pub(super) fn message_channels(message: &Message) -> impl Iterator<Item = String
     agent_channels(message.to_agent.as_deref(), None).chain(topic_channel(message.topic.as_deref()))
 }
 
+/// Says that there is a new message.
+pub(super) fn announce_message(state: &mut State, message: &Message) {
+    let summary = json!({
+        "id": message.id,
+        "from": message.from_agent,
+        "to": message.to_agent,
+        "topic": message.topic,
+    });
+    let mut data = summary.clone();
+    data["priority"] = json!(message.priority);
+    state.emit("message.new", message_channels(message), data, summary);
+}
+
 impl Command for SendMessage {
     type Outcome = MessageSent;
 
@@ -52,15 +65,7 @@ impl Command for SendMessage {
             created_at: state.now,
             expires_at: Some(state.now.plus_millis(lifetime)),
         };
-        let summary = json!({
-            "id": message.id,
-            "from": message.from_agent,
-            "to": message.to_agent,
-            "topic": message.topic,
-        });
-        let mut data = summary.clone();
-        data["priority"] = json!(message.priority);
-        state.emit("message.new", message_channels(&message), data, summary);
+        announce_message(state, &message);
         let known_recipient = message.to_agent.as_ref().map(|agent| state.known_agents.contains(agent));
         let sent = SentMessage {
             id: message.id,
@@ -74,7 +79,7 @@ impl Command for SendMessage {
             known_recipient,
         };
         state.known_agents.insert(operation.from_agent.clone());
-        state.messages.put(message.id, message);
+        state.post_message(message);
         Ok(MessageSent { success: true, message: sent })
     }
 }
@@ -107,23 +112,35 @@ impl Command for MarkRead {
         let now = state.now;
         let mut marked = Vec::new();
         for id in &self.messages {
-            let mark = (*id, self.agent_id.clone());
             // A message may have expired, or another reader of the same name may have come first.
-            let Some(message) = state.messages.get(id).cloned() else { continue };
-            if state.message_reads.get(&mark).is_some() {
-                continue;
+            if state.messages.get(id).is_some() && mark_read(state, *id, &self.agent_id, now) {
+                marked.push(*id);
             }
-            state.message_reads.put(mark, now);
-            let data =
-                json!({"id": id, "agent_id": self.agent_id, "from": message.from_agent, "read_at": now});
-            let summary = json!({"id": id, "agent_id": self.agent_id});
-            // The reader and the writer both hear of it.
-            let channels = agent_channels(Some(&self.agent_id), None)
-                .chain(agent_channels(message.from_agent.as_deref(), None))
-                .chain(topic_channel(message.topic.as_deref()));
-            state.emit("message.read", channels, data, summary);
-            marked.push(*id);
         }
         Ok(Marked { at: now, messages: marked })
     }
+}
+
+/// The channels of what an agent does with a message: the reader and the writer both hear of it.
+pub(super) fn receipt_channels(state: &State, id: MessageId, agent: &str) -> Vec<String> {
+    let message = state.messages.get(&id);
+    agent_channels(Some(agent), None)
+        .chain(agent_channels(message.and_then(|message| message.from_agent.as_deref()), None))
+        .chain(topic_channel(message.and_then(|message| message.topic.as_deref())))
+        .collect()
+}
+
+/// Marks a message as read by an agent; false when it was marked before.
+pub(super) fn mark_read(state: &mut State, id: MessageId, agent: &str, at: Timestamp) -> bool {
+    let mark = (id, agent.to_owned());
+    if state.message_reads.get(&mark).is_some() {
+        return false;
+    }
+    state.message_reads.put(mark, at);
+    let from = state.messages.get(&id).and_then(|message| message.from_agent.clone());
+    let data = json!({"id": id, "agent_id": agent, "from": from, "read_at": at});
+    let summary = json!({"id": id, "agent_id": agent});
+    let channels = receipt_channels(state, id, agent);
+    state.emit("message.read", channels, data, summary);
+    true
 }

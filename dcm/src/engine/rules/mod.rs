@@ -6,10 +6,14 @@
 mod actions;
 mod blocking;
 mod compact;
+mod failures;
+mod hooks;
 mod ingest;
 mod maintenance;
 mod messages;
+mod presence;
 mod projects;
+mod receipts;
 mod requests;
 mod roll_up;
 mod routing;
@@ -18,9 +22,14 @@ mod subscriptions;
 mod subtasks;
 mod tasks;
 
+pub(crate) use actions::RecordAction;
 pub(crate) use compact::MarkCompacted;
+pub(crate) use hooks::{BriefWanted, HookTaken, NoteBrief, TakeHook};
+pub(crate) use ingest::{DropPhantoms, Observe, Observed};
 pub(crate) use maintenance::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};
 pub(crate) use messages::{MarkRead, SendMessage};
+pub use presence::Published;
+pub(crate) use presence::{Announce, Publish};
 pub(crate) use projects::canonical_path;
 
 use crate::error::{Error, ErrorKind};

@@ -123,15 +123,21 @@ impl Command for SubtaskDelete {
     }
 
     fn decide(&self, state: &mut State) -> Result<NoContent> {
-        let subtask = state.remove_subtask(self.id).ok_or_else(|| Error::not_found("Subtask"))?;
-        let session = state.session_of_task(subtask.task_list_id).map(str::to_owned);
-        let data =
-            json!({"id": subtask.id, "task_list_id": subtask.task_list_id, "agent_type": subtask.agent_type});
-        let channels = agent_channels(subtask.agent_id.as_deref(), subtask.agent_type.as_deref())
-            .chain(session_channel(session.as_deref()));
-        state.emit("subtask.deleted", channels, data.clone(), data);
-        let now = state.now;
-        task_child_changed(state, subtask.task_list_id, false, now);
+        delete_subtask(state, self.id)?;
         Ok(NoContent)
     }
+}
+
+/// Removes a subtask with its actions, announces that and rolls the state of the others up.
+pub(super) fn delete_subtask(state: &mut State, id: SubtaskId) -> Result<()> {
+    let subtask = state.remove_subtask(id).ok_or_else(|| Error::not_found("Subtask"))?;
+    let session = state.session_of_task(subtask.task_list_id).map(str::to_owned);
+    let data =
+        json!({"id": subtask.id, "task_list_id": subtask.task_list_id, "agent_type": subtask.agent_type});
+    let channels = agent_channels(subtask.agent_id.as_deref(), subtask.agent_type.as_deref())
+        .chain(session_channel(session.as_deref()));
+    state.emit("subtask.deleted", channels, data.clone(), data);
+    let now = state.now;
+    task_child_changed(state, subtask.task_list_id, false, now);
+    Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use tokio::sync::Notify;
+
 use super::value::{Row, Statement};
 use crate::error::Result;
 
@@ -27,6 +29,18 @@ pub(crate) trait Driver: Send + Sync + 'static {
     where
         T: Send + 'static,
         F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static;
+
+    /// Calls `wake` once it listens, and whenever another node than `node` says that it has committed something. Ends
+    /// only with an error. The default is for a database that one process alone writes.
+    fn watch(&self, wake: &Notify, node: Option<&str>) -> impl Future<Output = Result<()>> + Send {
+        let _ = (wake, node);
+        std::future::pending()
+    }
+
+    /// How often to look into the log although nothing was heard, in milliseconds.
+    fn poll_ms(&self) -> u64 {
+        5000
+    }
 
     /// Asks the database a trivial question.
     fn ping(&self) -> impl Future<Output = Result<()>> + Send;

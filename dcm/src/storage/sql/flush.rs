@@ -1,8 +1,10 @@
 //! What a batch decided: from its changes to statements.
 
-use super::rows::{IntoCells, Placed, RecordedAt};
+use super::rows::{IntoCells, OfSession, Placed, RecordedAt};
 use super::value::Statement;
+use crate::json::JsonObject;
 use crate::routing::ScoreChange;
+use crate::storage::brief::FailureChange;
 use crate::storage::state::Changes;
 use crate::time::Timestamp;
 
@@ -72,6 +74,46 @@ fn scores(statements: &mut Vec<Statement>, scores: Vec<((String, String), ScoreC
     }
 }
 
+fn failures(statements: &mut Vec<Statement>, failures: Vec<((String, String), FailureChange)>) {
+    let (mut mended, mut noted) = (Vec::new(), Vec::new());
+    for ((session, subject), change) in failures {
+        if let Some(at) = change.mended_at {
+            mended.push(vec![(&session).into(), (&subject).into(), at.into()]);
+        }
+        if let Some(failed) = change.failed {
+            noted.push(vec![
+                session.into(),
+                subject.into(),
+                failed.action_id.into(),
+                failed.tool_name.into(),
+                failed.attempt.into(),
+                failed.detail.into(),
+                failed.exit_code.into(),
+                failed.times.into(),
+                failed.failed_at.into(),
+            ]);
+        }
+    }
+    if !mended.is_empty() {
+        let columns = &["session_id", "subject", "mended_at"];
+        statements.push(Statement::bulk("mend_failures", columns, mended));
+    }
+    if !noted.is_empty() {
+        let columns = &[
+            "session_id",
+            "subject",
+            "action_id",
+            "tool_name",
+            "attempt",
+            "detail",
+            "exit_code",
+            "times",
+            "failed_at",
+        ];
+        statements.push(Statement::bulk("note_failures", columns, noted));
+    }
+}
+
 /// The statements that write `changes`: what goes first, then parents before children, then scores, and the log last.
 pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     use crate::id::{
@@ -97,14 +139,29 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     written(&mut s, "write_sessions", changes.sessions.written);
     written(&mut s, "write_requests", changes.requests.written);
     written(&mut s, "write_tasks", changes.tasks.written);
-    written(&mut s, "write_subtasks", changes.subtasks.written);
+    let mut sessions = changes.subtask_sessions;
+    let subtasks = changes.subtasks.written.into_iter();
+    let subtasks = subtasks.map(|subtask| {
+        let session = sessions.remove(&subtask.id);
+        OfSession(subtask, session)
+    });
+    written(&mut s, "write_subtasks", subtasks.collect());
     if !changes.action_owners.is_empty() {
         let owners =
             changes.action_owners.into_iter().map(|(id, owner)| vec![id.into(), owner.into()]).collect();
         s.push(Statement::bulk("own_actions", &["id", "subtask_id"], owners));
     }
+    if !changes.action_answers.is_empty() {
+        let answers = changes.action_answers.into_iter().map(|(id, answer)| {
+            let output = answer.output.map(String::into_bytes);
+            vec![id.into(), answer.exit_code.into(), output.into(), answer.duration_ms.into()]
+        });
+        let columns = &["id", "exit_code", "output", "duration_ms"];
+        s.push(Statement::bulk("answer_actions", columns, answers.collect()));
+    }
     let actions = changes.actions.into_iter().map(|action| RecordedAt(action, now)).collect();
     written(&mut s, "insert_actions", actions);
+    failures(&mut s, changes.failures);
     written(&mut s, "insert_messages", changes.messages.written);
     if !changes.message_reads.is_empty() {
         let marks =
@@ -118,6 +175,16 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     written(&mut s, "write_subscriptions", changes.subscriptions.written);
     written(&mut s, "write_blockings", changes.blockings.written);
     written(&mut s, "write_compactions", changes.compactions.written);
+    if !changes.hooks.is_empty() {
+        let states = changes.hooks.into_iter().map(|(session, hooks)| {
+            // A state that cannot be written would be a mistake of this program; an empty one loses only what waits.
+            let text = serde_json::to_string(&hooks).unwrap_or_else(|_| "{}".to_owned());
+            vec![session.into(), JsonObject::from_stored(text).into(), now.into()]
+        });
+        let columns = &["session_id", "state", "updated_at"];
+        s.push(Statement::bulk("write_hook_states", columns, states.collect()));
+    }
+    written(&mut s, "write_receipts", changes.receipts);
     scores(&mut s, changes.scores, now);
     if !changes.idempotency.is_empty() {
         let kept = changes

@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use super::rows::FromRow;
 use super::value::{Row, Statement, Value};
 use crate::error::Result;
-use crate::model::{Blocking, Compaction, Message, Project, Request, Session, Subscription, Subtask, Task};
+use crate::model::{
+    Blocking, Compaction, Message, Project, Receipt, Request, Session, Subscription, Subtask, Task,
+};
 use crate::storage::state::{Footprint, KnownAction, Remembered, State, Tally};
+use crate::time::Timestamp;
 
 fn texts<'a>(items: impl IntoIterator<Item = &'a String>) -> Value {
     Value::Texts(items.into_iter().cloned().collect())
@@ -41,6 +44,8 @@ fn lock_names(footprint: &Footprint) -> Vec<String> {
         footprint.sessions.iter().chain(footprint.newest_requests.keys()).chain(&footprint.session_requests);
     names.extend(sessions.chain(&footprint.action_sessions).map(|id| format!("session:{id}")));
     names.extend(footprint.request_keys.iter().map(|(session, _)| format!("session:{session}")));
+    names.extend(footprint.mail.iter().map(|agent| format!("inbox:{agent}")));
+    names.extend(footprint.receipts.iter().map(|(_, agent)| format!("inbox:{agent}")));
     names.extend(footprint.message_reads.iter().map(|(_, agent)| format!("inbox:{agent}")));
     names.extend(
         footprint.subscription_pairs.iter().map(|(agent, topic)| format!("subscription:{agent}:{topic}")),
@@ -70,13 +75,19 @@ pub(super) enum Load {
     Subscriptions,
     Blockings,
     Compactions,
+    HookStates,
+    SubtaskActions,
+    Mail,
+    ReadMail,
+    Receipts,
+    Senders,
     Remembered,
 }
 
 /// The queries for `footprint`; only those that have something to look for. `attempt` is one more lock to take, where
 /// locks are taken at all: whoever gets it later knows that the transaction has ended.
 #[expect(clippy::too_many_lines, reason = "one entry for each kind of row, and nothing else")]
-pub(super) fn load(footprint: &Footprint, attempt: Option<String>) -> Vec<(Load, Statement)> {
+pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String>) -> Vec<(Load, Statement)> {
     use crate::id::{
         ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
     };
@@ -209,10 +220,43 @@ pub(super) fn load(footprint: &Footprint, attempt: Option<String>) -> Vec<(Load,
     );
     add(
         Load::Compactions,
-        !f.compaction_keys.is_empty(),
-        Statement::new("load_compactions")
-            .with("sessions", firsts(&f.compaction_keys))
-            .with("keys", seconds(&f.compaction_keys)),
+        !f.session_compactions.is_empty(),
+        Statement::new("load_compactions").with("sessions", list(&f.session_compactions)),
+    );
+    add(
+        Load::HookStates,
+        !f.hook_states.is_empty(),
+        Statement::new("load_hook_states").with("sessions", list(&f.hook_states)),
+    );
+    add(
+        Load::SubtaskActions,
+        !f.subtask_actions.is_empty(),
+        Statement::new("load_subtask_action_counts")
+            .with("subtasks", uuids(&f.subtask_actions, SubtaskId::as_uuid)),
+    );
+    let everybody = !f.mail.is_empty();
+    let mail = |query| {
+        Statement::new(query)
+            .with("agents", list(&f.mail))
+            .with("kinds", list(&f.mail_kinds))
+            .with("now", now)
+    };
+    add(Load::Mail, everybody, mail("load_mail"));
+    add(Load::ReadMail, everybody, mail("load_read_mail"));
+    let receipt_messages: BTreeSet<MessageId> = f.receipts.iter().map(|(id, _)| *id).collect();
+    let receipt_agents: BTreeSet<&String> = f.receipts.iter().map(|(_, agent)| agent).collect();
+    add(
+        Load::Receipts,
+        everybody || !f.receipts.is_empty(),
+        Statement::new("load_receipts")
+            .with("agents", list(&f.mail))
+            .with("messages", uuids(&receipt_messages, MessageId::as_uuid))
+            .with("receivers", list(receipt_agents)),
+    );
+    add(
+        Load::Senders,
+        !f.senders.is_empty(),
+        Statement::new("load_senders").with("agents", list(&f.senders)),
     );
     add(
         Load::Remembered,
@@ -262,7 +306,7 @@ pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> 
                 let message = Message::from_row(row)?;
                 state.messages.load(message.id, message);
             }
-            Load::MessageReads => {
+            Load::MessageReads | Load::ReadMail => {
                 let mark = (row.id(0)?, row.text(1)?);
                 state.message_reads.load(mark, row.time(2)?);
             }
@@ -280,6 +324,26 @@ pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> 
             Load::Compactions => {
                 let compaction = Compaction::from_row(row)?;
                 state.compactions.load(compaction.id, compaction);
+            }
+            Load::HookStates => {
+                let session = row.text(0)?;
+                let hooks = serde_json::from_str(row.json(1)?.as_str()).unwrap_or_default();
+                state.hooks.load(session, hooks);
+            }
+            Load::SubtaskActions => {
+                state.subtask_action_counts.insert(row.id(0)?, row.int(1)?);
+            }
+            Load::Mail => {
+                let message = Message::from_row(row)?;
+                state.mail.insert(message.id);
+                state.messages.load(message.id, message);
+            }
+            Load::Receipts => {
+                let receipt = Receipt::from_row(row)?;
+                state.receipts.load((receipt.message_id, receipt.agent_id.clone()), receipt);
+            }
+            Load::Senders => {
+                state.known_senders.insert(row.text(0)?);
             }
             Load::Remembered => {
                 let key = row.text(0)?;

@@ -32,11 +32,19 @@ macro_rules! migrations {
 
 const SQLITE: &[Migration] = migrations! { "sqlite":
     1 "0001_init",
+    // Numbers are those of the other dialect; 2 is about databases that SQLite never had.
+    3 "0003_delivery",
+    4 "0004_hooks",
+    6 "0006_brief",
+    7 "0007_fewer_indexes",
 };
 
 const POSTGRES: &[Migration] = migrations! { "postgres":
     1 "0001_init",
     2 "0002_adopt",
+    3 "0003_delivery",
+    4 "0004_hooks",
+    6 "0006_brief",
 };
 
 /// Every migration of `dialect`, oldest first.
@@ -196,9 +204,10 @@ mod tests {
             let embedded: Vec<_> =
                 migrations(dialect).iter().map(|migration| format!("{}.sql", migration.name)).collect();
             assert_eq!(embedded, files);
-            for (place, migration) in (1_i64..).zip(migrations(dialect)) {
-                assert_eq!(migration.version, place);
-                assert!(migration.name.starts_with(&format!("{place:04}_")), "{}", migration.name);
+            // A change to one dialect alone leaves its number out of the other.
+            assert!(migrations(dialect).is_sorted_by(|one, next| one.version < next.version));
+            for Migration { version, name, .. } in migrations(dialect) {
+                assert!(name.starts_with(&format!("{version:04}_")), "{name}");
             }
         }
     }

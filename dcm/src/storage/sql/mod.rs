@@ -1,8 +1,10 @@
 //! Stores that speak SQL: named queries, migrations and the drivers of both dialects.
 
+mod brief;
 pub(crate) mod driver;
 mod flush;
 mod load;
+mod log;
 pub(crate) mod migrate;
 mod parse;
 #[cfg(feature = "postgres")]

@@ -1,5 +1,6 @@
 //! The reading half of the store: one named query each, the rows made into the model.
 
+use super::brief::{brief_rows, brief_statement};
 use super::driver::Driver;
 use super::rows::{FromRow, all, first};
 use super::store::SqlStore;
@@ -15,12 +16,12 @@ use crate::api::system::MessageCounts;
 use crate::error::{Error, Result};
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, Compaction, KeywordScore, Message, Project, ProjectStats, Request, RequestStatus, Session,
-    Subscription, Subtask, Task,
+    Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Request, RequestStatus,
+    Session, Subscription, Subtask, Task,
 };
 use crate::storage::{
-    ActionFilter, ActiveFilter, BoxFuture, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Page, ReadStore, RequestFilter, RoutingRows, SubtaskFilter,
+    ActionFilter, ActiveFilter, BoxFuture, BriefQuery, BriefRows, ContextQuery, ContextRows, HierarchyRows,
+    InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RoutingRows, SubtaskFilter,
 };
 use crate::time::Timestamp;
 
@@ -252,15 +253,43 @@ impl FromRow for ContextProject {
 }
 
 /// A message, whether its reader has read it, and how many unread messages there are altogether.
-struct MailRow(Message, bool, i64);
+struct MailRow(Message, bool);
 
 impl FromRow for MailRow {
     fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self(Message::from_row(row)?, row.boolean(9)?, row.int(10)?))
+        Ok(Self(Message::from_row(row)?, row.boolean(9)?))
+    }
+}
+
+impl FromRow for Metrics {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 calls in five minutes")]
+        Ok(Self {
+            active_sessions: row.int(0)?,
+            active_agents: row.int(1)?,
+            pending_tasks: row.int(2)?,
+            running_tasks: row.int(3)?,
+            completed_tasks_last_hour: row.int(4)?,
+            messages_last_hour: row.int(5)?,
+            actions_per_minute: row.int(6)? as f64 / 5.0,
+            avg_task_duration_ms: row.float(7)?,
+        })
     }
 }
 
 impl<D: Driver> ReadStore for SqlStore<D> {
+    fn metrics(&self, now: Timestamp) -> BoxFuture<'_, Result<Metrics>> {
+        const MINUTE: i64 = 60_000;
+        let numbers = Statement::new("metrics")
+            .with("seen", now.plus_millis(-15 * MINUTE))
+            .with("hour", now.plus_millis(-60 * MINUTE))
+            .with("minutes", now.plus_millis(-5 * MINUTE));
+        Box::pin(async move {
+            let numbers = self.one(numbers).await?;
+            numbers.ok_or_else(|| Error::internal("the numbers have no row"))
+        })
+    }
+
     fn ping(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.driver.ping())
     }
@@ -398,6 +427,24 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         Box::pin(self.one(Statement::new("session_get").with("id", id)))
     }
 
+    fn hook_state(&self, session_id: String) -> BoxFuture<'_, Result<Option<HookState>>> {
+        Box::pin(async move {
+            let statement = Statement::new("hook_state").with("session_id", session_id);
+            let rows = self.queries(vec![statement]).await?.next()?;
+            let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
+            Ok(serde_json::from_str(row.json(0)?.as_str()).ok())
+        })
+    }
+
+    fn receipts(&self, id: MessageId) -> BoxFuture<'_, Result<Option<ReceiptRows>>> {
+        Box::pin(async move {
+            let statements = ["message_get", "receipts_of"].map(|query| Statement::new(query).with("id", id));
+            let mut answers = self.queries(statements.to_vec()).await?;
+            let Some(message) = first(answers.next()?)? else { return Ok(None) };
+            Ok(Some(ReceiptRows { message, receipts: all(answers.next()?)? }))
+        })
+    }
+
     fn session_page(&self, filter: ActiveFilter, page: Page) -> BoxFuture<'_, Result<(Vec<Session>, i64)>> {
         let rows = paged(sessions("session_page", &filter), page);
         Box::pin(self.page_of(rows, sessions("session_page_count", &filter)))
@@ -425,6 +472,8 @@ impl<D: Driver> ReadStore for SqlStore<D> {
     fn inbox(&self, query: InboxQuery) -> BoxFuture<'_, Result<InboxRows>> {
         Box::pin(async move {
             let broadcasts = flag(query.include_broadcasts);
+            let asks_for_part = query.agent_id.is_none() || query.since.is_some() || query.topic.is_some();
+            let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
             let mail = Statement::new("inbox")
                 .with("agent_id", query.agent_id.clone())
                 .with("reader", query.reader.clone())
@@ -432,19 +481,26 @@ impl<D: Driver> ReadStore for SqlStore<D> {
                 .with("topic", query.topic)
                 .with("broadcasts", broadcasts)
                 .with("now", query.now)
-                .with("limit", query.limit);
+                // One more, to see whether there are more.
+                .with("limit", i64::from(query.limit) + 1);
             let unread = Statement::new("inbox_unread")
                 .with("agent_id", query.agent_id)
                 .with("reader", query.reader)
                 .with("broadcasts", broadcasts)
                 .with("now", query.now);
-            // One statement is the rule; the number is asked for apart only where no message carries it.
-            let rows = self.list::<MailRow>(mail).await?;
-            let unread = match rows.first() {
-                Some(MailRow(_, _, unread)) => *unread,
-                None => self.queries(vec![unread]).await?.one()?.int(0)?,
+            let mut messages: Vec<(Message, bool)> = self
+                .list::<MailRow>(mail)
+                .await?
+                .into_iter()
+                .map(|MailRow(mail, read)| (mail, read))
+                .collect();
+            // Whoever sees all of their mail sees how much of it is unread; anybody else has to ask.
+            let unread = if asks_for_part || messages.len() > limit {
+                messages.truncate(limit);
+                self.queries(vec![unread]).await?.one()?.int(0)?
+            } else {
+                i64::try_from(messages.iter().filter(|(_, read)| !read).count()).unwrap_or(i64::MAX)
             };
-            let messages = rows.into_iter().map(|MailRow(message, read, _)| (message, read)).collect();
             Ok(InboxRows { messages, unread })
         })
     }
@@ -542,6 +598,10 @@ impl<D: Driver> ReadStore for SqlStore<D> {
 
     fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>> {
         Box::pin(self.one(Statement::new("newest_compaction").with("session_id", session)))
+    }
+
+    fn brief(&self, query: BriefQuery) -> BoxFuture<'_, Result<BriefRows>> {
+        Box::pin(async move { brief_rows(self.query(brief_statement(query)).await?) })
     }
 
     fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>> {

@@ -31,6 +31,8 @@ macro_rules! files {
 
 /// Queries that both dialects understand.
 const SHARED: &[File] = files! {
+    "shared/brief.sql",
+    "shared/feed.sql",
     "shared/health.sql",
     "shared/load.sql",
     "shared/migrate.sql",
@@ -39,12 +41,14 @@ const SHARED: &[File] = files! {
 };
 
 const SQLITE: &[File] = files! {
+    "sqlite/feed.sql",
     "sqlite/migrate.sql",
     "sqlite/read.sql",
     "sqlite/write.sql",
 };
 
 const POSTGRES: &[File] = files! {
+    "postgres/feed.sql",
     "postgres/migrate.sql",
     "postgres/read.sql",
     "postgres/write.sql",

@@ -5,8 +5,8 @@ use crate::api::actions::ActionSummary;
 use crate::api::hierarchy::SubtaskNode;
 use crate::error::Result;
 use crate::model::{
-    Action, Blocking, Compaction, Message, Project, Request, RequestStatus, Session, Subscription, Subtask,
-    SubtaskStatus, Task, TaskStatus,
+    Action, Blocking, Compaction, Message, Project, Receipt, ReceiptState, Request, RequestStatus, Session,
+    Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
 use crate::storage::state::{KnownAction, NewEvent};
 use crate::time::Timestamp;
@@ -152,6 +152,22 @@ impl FromRow for KnownAction {
             tool_use_id: row.opt_text(2)?,
             subtask_id: row.opt_id(3)?,
             exit_code: row.opt_int32(4)?.unwrap_or(0),
+            unanswered: row.boolean(5)?,
+        })
+    }
+}
+
+impl FromRow for Receipt {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        let (injected_at, seen_at, acknowledged_at) = (row.opt_time(2)?, row.opt_time(4)?, row.opt_time(5)?);
+        Ok(Self {
+            message_id: row.id(0)?,
+            agent_id: row.text(1)?,
+            state: ReceiptState::of(injected_at, seen_at, acknowledged_at),
+            injected_at,
+            times_injected: row.opt_int32(3)?.unwrap_or(0),
+            seen_at,
+            acknowledged_at,
         })
     }
 }
@@ -218,12 +234,13 @@ pub(super) trait IntoCells {
 }
 
 macro_rules! into_cells {
-    ($type:ty { $($column:literal = |$row:ident| $value:expr,)+ }) => {
+    (|$row:ident: $type:ty| { $($column:literal = $value:expr,)+ }) => {
         impl IntoCells for $type {
             const COLUMNS: &'static [&'static str] = &[$($column),+];
 
             fn into_cells(self) -> Vec<Value> {
-                vec![$({ let $row = &self; Value::from($value) }),+]
+                let $row = self;
+                vec![$(Value::from($value)),+]
             }
         }
     };
@@ -239,135 +256,148 @@ impl From<crate::id::SubtaskId> for uuid::Uuid {
     }
 }
 
-into_cells! { Project {
-    "id" = |row| row.id,
-    "path" = |row| &row.path,
-    "name" = |row| row.name.clone(),
-    "created_at" = |row| row.created_at,
-    "updated_at" = |row| row.updated_at,
-    "metadata" = |row| &row.metadata,
+into_cells! { |row: Project| {
+    "id" = row.id,
+    "path" = row.path,
+    "name" = row.name,
+    "created_at" = row.created_at,
+    "updated_at" = row.updated_at,
+    "metadata" = row.metadata,
 } }
 
-into_cells! { Session {
-    "id" = |row| &row.id,
-    "project_id" = |row| row.project_id,
-    "started_at" = |row| row.started_at,
-    "ended_at" = |row| row.ended_at,
-    "total_tools_used" = |row| row.total_tools_used,
-    "total_success" = |row| row.total_success,
-    "total_errors" = |row| row.total_errors,
-    "created_automatically" = |row| row.created_automatically,
-    "last_seen_at" = |row| row.last_seen_at,
+into_cells! { |row: Session| {
+    "id" = row.id,
+    "project_id" = row.project_id,
+    "started_at" = row.started_at,
+    "ended_at" = row.ended_at,
+    "total_tools_used" = row.total_tools_used,
+    "total_success" = row.total_success,
+    "total_errors" = row.total_errors,
+    "created_automatically" = row.created_automatically,
+    "last_seen_at" = row.last_seen_at,
 } }
 
-into_cells! { Request {
-    "id" = |row| row.id,
-    "project_id" = |row| row.project_id,
-    "session_id" = |row| &row.session_id,
-    "prompt" = |row| &row.prompt,
-    "prompt_type" = |row| row.prompt_type,
-    "status" = |row| row.status,
-    "created_at" = |row| row.created_at,
-    "completed_at" = |row| row.completed_at,
-    "metadata" = |row| &row.metadata,
-    "external_key" = |row| row.external_key.clone(),
+into_cells! { |row: Request| {
+    "id" = row.id,
+    "project_id" = row.project_id,
+    "session_id" = row.session_id,
+    "prompt" = row.prompt,
+    "prompt_type" = row.prompt_type,
+    "status" = row.status,
+    "created_at" = row.created_at,
+    "completed_at" = row.completed_at,
+    "metadata" = row.metadata,
+    "external_key" = row.external_key,
 } }
 
-into_cells! { Task {
-    "id" = |row| row.id,
-    "request_id" = |row| row.request_id,
-    "name" = |row| row.name.clone(),
-    "wave_number" = |row| row.wave_number,
-    "status" = |row| row.status,
-    "created_at" = |row| row.created_at,
-    "completed_at" = |row| row.completed_at,
+into_cells! { |row: Task| {
+    "id" = row.id,
+    "request_id" = row.request_id,
+    "name" = row.name,
+    "wave_number" = row.wave_number,
+    "status" = row.status,
+    "created_at" = row.created_at,
+    "completed_at" = row.completed_at,
 } }
 
-into_cells! { Subtask {
-    "id" = |row| row.id,
-    "task_list_id" = |row| row.task_list_id,
-    "agent_type" = |row| row.agent_type.clone(),
-    "agent_id" = |row| row.agent_id.clone(),
-    "description" = |row| row.description.clone(),
-    "status" = |row| row.status,
-    "blocked_by" = |row| list(row.blocked_by.as_ref()),
-    "created_at" = |row| row.created_at,
-    "started_at" = |row| row.started_at,
-    "completed_at" = |row| row.completed_at,
-    "context_snapshot" = |row| row.context_snapshot.as_ref(),
-    "result" = |row| row.result.as_ref(),
-    "external_key" = |row| row.external_key.clone(),
+/// A subtask with the session it belongs to.
+pub(super) struct OfSession(pub(super) Subtask, pub(super) Option<String>);
+
+into_cells! { |row: OfSession| {
+    "id" = row.0.id,
+    "task_list_id" = row.0.task_list_id,
+    "agent_type" = row.0.agent_type,
+    "agent_id" = row.0.agent_id,
+    "description" = row.0.description,
+    "status" = row.0.status,
+    "blocked_by" = list(row.0.blocked_by.as_ref()),
+    "created_at" = row.0.created_at,
+    "started_at" = row.0.started_at,
+    "completed_at" = row.0.completed_at,
+    "context_snapshot" = row.0.context_snapshot,
+    "result" = row.0.result,
+    "external_key" = row.0.external_key,
+    "session_id" = row.1,
 } }
 
-into_cells! { Subscription {
-    "id" = |row| row.id,
-    "agent_id" = |row| &row.agent_id,
-    "topic" = |row| &row.topic,
-    "callback_url" = |row| row.callback_url.clone(),
-    "created_at" = |row| row.created_at,
-    "updated_at" = |row| row.updated_at,
+into_cells! { |row: Subscription| {
+    "id" = row.id,
+    "agent_id" = row.agent_id,
+    "topic" = row.topic,
+    "callback_url" = row.callback_url,
+    "created_at" = row.created_at,
+    "updated_at" = row.updated_at,
 } }
 
-into_cells! { Blocking {
-    "id" = |row| row.id,
-    "blocked_by" = |row| &row.blocked_by,
-    "blocked_agent" = |row| &row.blocked_agent,
-    "reason" = |row| row.reason.clone(),
-    "created_at" = |row| row.created_at,
+into_cells! { |row: Blocking| {
+    "id" = row.id,
+    "blocked_by" = row.blocked_by,
+    "blocked_agent" = row.blocked_agent,
+    "reason" = row.reason,
+    "created_at" = row.created_at,
 } }
 
-into_cells! { Compaction {
-    "id" = |row| row.id,
-    "session_id" = |row| &row.session_id,
-    "external_key" = |row| &row.external_key,
-    "compaction_trigger" = |row| row.trigger.clone(),
-    "summary" = |row| row.summary.clone(),
-    "metadata" = |row| &row.metadata,
-    "created_at" = |row| row.created_at,
+into_cells! { |row: Compaction| {
+    "id" = row.id,
+    "session_id" = row.session_id,
+    "external_key" = row.external_key,
+    "compaction_trigger" = row.trigger,
+    "summary" = row.summary,
+    "metadata" = row.metadata,
+    "created_at" = row.created_at,
 } }
 
-into_cells! { Message {
-    "id" = |row| row.id,
-    "project_id" = |row| row.project_id,
-    "from_agent_id" = |row| row.from_agent.clone(),
-    "to_agent_id" = |row| row.to_agent.clone(),
-    "message_type" = |row| row.topic.clone().unwrap_or_default(),
-    "topic" = |row| row.topic.clone(),
-    "payload" = |row| &row.content,
-    "priority" = |row| row.priority,
-    "created_at" = |row| row.created_at,
-    "expires_at" = |row| row.expires_at,
+into_cells! { |row: Message| {
+    "id" = row.id,
+    "project_id" = row.project_id,
+    "from_agent_id" = row.from_agent,
+    "to_agent_id" = row.to_agent,
+    "message_type" = row.topic.clone().unwrap_or_default(),
+    "topic" = row.topic,
+    "payload" = row.content,
+    "priority" = row.priority,
+    "created_at" = row.created_at,
+    "expires_at" = row.expires_at,
+} }
+
+into_cells! { |row: Receipt| {
+    "message_id" = row.message_id,
+    "agent_id" = row.agent_id,
+    "injected_at" = row.injected_at,
+    "times_injected" = row.times_injected,
+    "seen_at" = row.seen_at,
+    "acknowledged_at" = row.acknowledged_at,
 } }
 
 /// An action with the time at which it is recorded.
 pub(super) struct RecordedAt(pub(super) Action, pub(super) Timestamp);
 
-into_cells! { RecordedAt {
-    "id" = |row| row.0.id,
-    "subtask_id" = |row| row.0.subtask_id,
-    "session_id" = |row| row.0.session_id.clone(),
-    "tool_use_id" = |row| row.0.tool_use_id.clone(),
-    "tool_name" = |row| &row.0.tool_name,
-    "tool_type" = |row| row.0.tool_type,
-    "input" = |row| row.0.input.clone().map(String::into_bytes),
-    "output" = |row| row.0.output.clone().map(String::into_bytes),
-    "file_paths" = |row| row.0.file_paths.clone(),
-    "exit_code" = |row| row.0.exit_code,
-    "duration_ms" = |row| row.0.duration_ms,
-    "created_at" = |row| row.0.created_at,
-    "recorded_at" = |row| row.1,
-    "metadata" = |row| &row.0.metadata,
+into_cells! { |row: RecordedAt| {
+    "id" = row.0.id,
+    "subtask_id" = row.0.subtask_id,
+    "session_id" = row.0.session_id,
+    "tool_use_id" = row.0.tool_use_id,
+    "tool_name" = row.0.tool_name,
+    "tool_type" = row.0.tool_type,
+    "input" = row.0.input.map(String::into_bytes),
+    "output" = row.0.output.map(String::into_bytes),
+    "file_paths" = row.0.file_paths,
+    "exit_code" = row.0.exit_code,
+    "duration_ms" = row.0.duration_ms,
+    "created_at" = row.0.created_at,
+    "recorded_at" = row.1,
+    "metadata" = row.0.metadata,
 } }
 
 /// An event with its place: 0 for the last of the batch, -1 for the one before, and so on.
 pub(super) struct Placed(pub(super) NewEvent, pub(super) i64);
 
-into_cells! { Placed {
-    "place" = |row| row.1,
-    "id" = |row| row.0.id,
-    "name" = |row| row.0.name,
-    "created_at" = |row| row.0.at,
-    "channels" = |row| row.0.channels.clone(),
-    "data" = |row| &row.0.data,
-    "summary" = |row| &row.0.summary,
+into_cells! { |row: Placed| {
+    "place" = row.1,
+    "id" = row.0.id,
+    "name" = row.0.name,
+    "created_at" = row.0.at,
+    "channels" = row.0.channels,
+    "data" = row.0.data,
+    "summary" = row.0.summary,
 } }

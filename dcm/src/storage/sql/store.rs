@@ -9,7 +9,10 @@ use super::load::{Load, fill, load};
 use super::value::{Row, Statement};
 use crate::error::{Error, Result};
 use crate::id::EventId;
-use crate::storage::{AgeLimits, AnyOutcome, Batch, BoxFuture, CommitStore, RetentionReport};
+use crate::storage::{
+    AgeLimits, AnyOutcome, Batch, BoxFuture, CommitListener, CommitStore, CommittedEvents, NewEvent,
+    RetentionReport,
+};
 use crate::time::Timestamp;
 
 /// A [`crate::storage::Storage`] over a SQL database.
@@ -17,12 +20,21 @@ use crate::time::Timestamp;
 pub(crate) struct SqlStore<D> {
     pub(super) driver: D,
     max_retries: u32,
+    /// What this process is called in notifications, where it sends them.
+    pub(super) node: Option<String>,
 }
 
 impl<D: Driver> SqlStore<D> {
     /// A store that tries a transaction that had no effect again, at most `max_retries` times.
     pub(crate) fn new(driver: D, max_retries: u32) -> Self {
-        Self { driver, max_retries }
+        Self { driver, max_retries, node: None }
+    }
+
+    /// Has every commit tell other nodes that there is something in the log; `node` is what this one is called.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn notifying(mut self, node: String) -> Self {
+        self.node = Some(node);
+        self
     }
 }
 
@@ -33,6 +45,8 @@ type Outcomes = Vec<Result<AnyOutcome>>;
 struct Decided {
     outcomes: Outcomes,
     mark: Option<(EventId, Timestamp)>,
+    /// The events, where somebody wants to hear of them.
+    events: Vec<NewEvent>,
 }
 
 /// How often a lost COMMIT is looked for; with the growing pauses, about ten seconds.
@@ -43,7 +57,10 @@ impl<D: Driver> SqlStore<D> {
     async fn transact(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
         let attempt = D::NEEDS_LOCKS.then(|| format!("attempt:{}", batch.attempt()));
         let (kinds, statements): (Vec<Load>, Vec<Statement>) =
-            load(&batch.footprint(), attempt.clone()).into_iter().unzip();
+            load(&batch.footprint(), batch.now(), attempt.clone()).into_iter().unzip();
+        let listener = batch.listener().cloned();
+        let tell = listener.is_some();
+        let node = self.node.clone();
         let batch = batch.clone();
         let decided: Arc<Mutex<Option<Decided>>> = Arc::default();
         let kept = Arc::clone(&decided);
@@ -54,17 +71,27 @@ impl<D: Driver> SqlStore<D> {
             }
             let decision = batch.decide(state);
             let mark = decision.changes.events.first().map(|event| (event.id, event.at));
-            let statements = if decision.changes.is_empty() { Vec::new() } else { flush(decision.changes) };
+            let events = if tell { decision.changes.events.clone() } else { Vec::new() };
+            let mut statements =
+                if decision.changes.is_empty() { Vec::new() } else { flush(decision.changes) };
+            if let Some(node) = node.filter(|_| mark.is_some()) {
+                statements.push(Statement::new("wake_others").with("node", node));
+            }
             *kept.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Decided { outcomes: decision.outcomes, mark });
+                Some(Decided { outcomes: decision.outcomes, mark, events });
             Ok(((), statements))
         };
         let outcome = self.driver.transact(statements, decide).await;
         let decided = decided.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (outcome, decided) {
-            (Ok(_), Some(decided)) => Ok(decided.outcomes),
+            (Ok(((), answers)), Some(decided)) => {
+                if let Some(listener) = listener.filter(|_| !decided.events.is_empty()) {
+                    tell_what_was_committed(&listener, answers, decided.events);
+                }
+                Ok(decided.outcomes)
+            }
             (Ok(_), None) => Err(TransactError::Failed(Error::internal("a transaction decided nothing"))),
-            (Err(TransactError::CommitUnknown(error)), Some(Decided { outcomes, mark: Some(mark) })) => {
+            (Err(TransactError::CommitUnknown(error)), Some(Decided { outcomes, mark: Some(mark), .. })) => {
                 self.look_for(attempt, mark, outcomes, error).await
             }
             (Err(error), _) => Err(error),
@@ -199,7 +226,17 @@ impl<D: Driver> SqlStore<D> {
     }
 }
 
-fn into_error(error: TransactError) -> Error {
+/// Where the events stand is what advancing the log has answered.
+fn tell_what_was_committed(listener: &CommitListener, answers: Vec<Vec<Row>>, events: Vec<NewEvent>) {
+    let advanced = answers.into_iter().flatten().find(|row| row.query == "advance_log");
+    let Some(mut row) = advanced else { return };
+    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+    if let (Ok(last), Ok(epoch)) = (row.int(0), row.int(1)) {
+        listener.committed(CommittedEvents { epoch, first_seq: last - count + 1, events });
+    }
+}
+
+pub(super) fn into_error(error: TransactError) -> Error {
     match error {
         TransactError::Retryable(error)
         | TransactError::Refused(error)

@@ -67,8 +67,7 @@ from! {
     Vec<u8> => |value| Self::Bytes(value),
     Uuid => |value| Self::Uuid(value),
     Timestamp => |value| Self::Time(value),
-    JsonObject => |value| Self::Json(value.as_str().to_owned()),
-    &JsonObject => |value| Self::Json(value.as_str().to_owned()),
+    JsonObject => |value| Self::Json(value.into_text()),
     Vec<String> => |value| Self::Texts(value),
     Vec<Uuid> => |value| Self::Uuids(value),
     Vec<i64> => |value| Self::Ints(value),
@@ -130,6 +129,14 @@ impl Row {
 
     pub(crate) fn text(&mut self, column: usize) -> Result<String> {
         self.opt_text(column)?.ok_or_else(|| self.mismatch(column, "a text"))
+    }
+
+    pub(crate) fn opt_bytes(&mut self, column: usize) -> Result<Option<Vec<u8>>> {
+        match self.take(column) {
+            Value::Null => Ok(None),
+            Value::Bytes(bytes) => Ok(Some(bytes)),
+            _ => Err(self.mismatch(column, "bytes")),
+        }
     }
 
     pub(crate) fn opt_int(&mut self, column: usize) -> Result<Option<i64>> {

@@ -29,6 +29,8 @@ pub(crate) struct PostgresOptions {
     pub(crate) idle_in_transaction_timeout_ms: u32,
     /// How long a call may take altogether, the wait for a free connection not counted.
     pub(crate) call_timeout_ms: u32,
+    /// How often to look into the event log although nothing was heard.
+    pub(crate) poll_ms: u32,
 }
 
 impl Default for PostgresOptions {
@@ -39,6 +41,7 @@ impl Default for PostgresOptions {
             lock_timeout_ms: 10_000,
             idle_in_transaction_timeout_ms: 15_000,
             call_timeout_ms: 60_000,
+            poll_ms: 1000,
         }
     }
 }
@@ -102,8 +105,8 @@ fn session_setup(options: &PostgresOptions) -> String {
     )
 }
 
-/// A pool of connections; it opens none.
-pub(super) fn pool(mut config: Config, options: &PostgresOptions) -> Result<Pool> {
+/// The address, with what every connection needs.
+pub(super) fn prepared(mut config: Config) -> Config {
     let connect_timeout = *config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT);
     config.application_name("dcm").connect_timeout(connect_timeout);
     // A peer that has vanished without a word is noticed, not waited for.
@@ -111,6 +114,13 @@ pub(super) fn pool(mut config: Config, options: &PostgresOptions) -> Result<Pool
         config.tcp_user_timeout(Duration::from_secs(15));
     }
     config.keepalives_idle(config.get_keepalives_idle().min(Duration::from_secs(60)));
+    config
+}
+
+/// A pool of connections; it opens none.
+pub(super) fn pool(config: Config, options: &PostgresOptions) -> Result<Pool> {
+    let config = prepared(config);
+    let connect_timeout = *config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT);
     let setup = session_setup(options);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = if config.get_ssl_mode() == SslMode::Require {

@@ -4,6 +4,7 @@ mod connect;
 mod decode;
 mod encode;
 mod failure;
+mod listen;
 mod migrate;
 mod pipeline;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use postgres_types::ToSql;
+use tokio::sync::Notify;
 use tokio_postgres::Config;
 
 pub(crate) use self::connect::{PostgresOptions, parse_url};
@@ -31,9 +33,13 @@ use crate::error::{Error, Result};
 /// How long a rollback may take before its connection is given up.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often the connection that listens is tried.
+const LISTEN_CHECK: Duration = Duration::from_secs(5);
+
 /// The store on PostgreSQL.
 pub(crate) struct PostgresDriver {
     pool: Pool,
+    config: Config,
     registry: &'static Registry,
     options: PostgresOptions,
     begin: String,
@@ -57,9 +63,10 @@ impl PostgresDriver {
         // Every connection was given this level when it was made. It is said again for each transaction, because
         // behind a transaction pooler the next transaction may run in a session that nobody has set up.
         let begin = format!(
-            "begin transaction isolation level read committed; set local synchronous_commit = {level}"
+            "begin transaction isolation level read committed; set local synchronous_commit = {level}; \
+             set local plan_cache_mode = force_generic_plan"
         );
-        Ok(Self { pool, registry, options, begin })
+        Ok(Self { pool, config, registry, options, begin })
     }
 
     /// The `synchronous_commit` of every connection that the pool may hold, all of them opened.
@@ -246,6 +253,18 @@ impl Driver for PostgresDriver {
         };
         lease.end();
         answer
+    }
+
+    async fn watch(&self, wake: &Notify, node: Option<&str>) -> Result<()> {
+        match node {
+            Some(node) => listen::listen(&self.config, &self.pool, wake, node).await,
+            // Behind a transaction pooler nobody can be heard.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn poll_ms(&self) -> u64 {
+        self.options.poll_ms.into()
     }
 
     async fn ping(&self) -> Result<()> {

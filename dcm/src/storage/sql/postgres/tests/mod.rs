@@ -1,6 +1,8 @@
 //! What holds only against a real server; `DCM_TEST_POSTGRES` says where one is.
 
 mod adoption;
+#[cfg(feature = "sqlite")]
+mod feed;
 mod migration;
 mod round_trips;
 mod transactions;

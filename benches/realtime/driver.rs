@@ -1,0 +1,203 @@
+//! Measures delivery: events from publishers to subscribers, against a bare broadcaster in the same run. Started by
+//! `benches/run --realtime`.
+
+mod broadcaster;
+mod client;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use clap::{Parser, Subcommand};
+use dcm_suite::postgres::{Cluster, Database};
+use dcm_suite::server::{Options, Server, Store};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
+
+use client::Load;
+
+/// Measures delivery against a bare broadcaster.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// The release build of the server; without it only the reference is measured.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    #[arg(long, value_delimiter = ',', default_value = "10,100,1000")]
+    subscribers: Vec<usize>,
+    /// How many deliveries one figure is measured from.
+    #[arg(long, default_value_t = 1_000_000)]
+    deliveries: u64,
+    /// How often; the table shows medians.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// The reference, as a process of its own.
+    Broadcaster,
+    /// The load, as a process of its own.
+    Client(Load),
+}
+
+/// What one load measured.
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    per_second: f64,
+    p50: f64,
+    p99: f64,
+    lost: u64,
+    /// How much of one processor the client took.
+    cpu: f64,
+}
+
+struct Reference(Child, u16);
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        // It is a child, and has nothing to lose.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Reference {
+    fn start() -> Self {
+        let mut child = own("broadcaster").stdout(Stdio::piped()).spawn().expect("this program");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("piped");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).expect("a line");
+        Self(child, line.trim().parse().expect("a port"))
+    }
+}
+
+fn own(part: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
+    command.arg(part);
+    command
+}
+
+fn measure(load: &Load) -> Outcome {
+    let mut command = own("client");
+    command.arg("--port").arg(load.port.to_string()).arg("--subscribers").arg(load.subscribers.to_string());
+    command.arg("--events").arg(load.events.to_string()).arg("--stalled").arg(load.stalled.to_string());
+    command.arg("--channel").arg(&load.channel);
+    if let Some(rate) = load.rate {
+        command.arg("--rate").arg(rate.to_string());
+    }
+    let output = command.stderr(Stdio::inherit()).output().expect("this program");
+    let text: Value = serde_json::from_slice(&output.stdout).expect("what the client says");
+    let number = |name: &str| text[name].as_f64().expect("a number");
+    let seconds = number("seconds").max(1e-9);
+    Outcome {
+        per_second: number("received") / seconds,
+        p50: number("p50"),
+        p99: number("p99"),
+        lost: text["lost"].as_u64().expect("a number"),
+        cpu: number("cpu") / seconds,
+    }
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("more open files");
+    match arguments.part {
+        Some(Part::Broadcaster) => runtime.block_on(broadcaster::run()),
+        Some(Part::Client(load)) => runtime.block_on(client::run(load)),
+        None => runtime.block_on(compare(&arguments)),
+    }
+}
+
+async fn compare(arguments: &Arguments) {
+    let cluster = Cluster::start();
+    say("| subscribers | | deliveries/s | of the reference | p50 ms | p99 ms | client, of a processor |");
+    say("|---|---|---|---|---|---|---|");
+    for &subscribers in &arguments.subscribers {
+        let events = (arguments.deliveries / subscribers as u64).clamp(500, 20_000);
+        let load = |port, channel: &str| Load {
+            port,
+            subscribers,
+            events,
+            rate: None,
+            stalled: 0,
+            channel: channel.to_owned(),
+        };
+        let mut figures: Vec<(String, Vec<Outcome>)> = Vec::new();
+        let mut note =
+            |name: &str, outcome: Outcome| match figures.iter_mut().find(|(known, _)| known == name) {
+                Some((_, outcomes)) => outcomes.push(outcome),
+                None => figures.push((name.to_owned(), vec![outcome])),
+            };
+        for _ in 0..arguments.runs {
+            let reference = Reference::start();
+            note("what the client can take", measure(&load(reference.1, "topics/flood")));
+            let bare = measure(&load(reference.1, "topics/bench"));
+            note("bare broadcaster", bare);
+            // Half of its capacity, without and with somebody who does not read.
+            let rate = bare.per_second / 2.0 / subscribers as f64;
+            for store in [Store::Embedded, Store::Postgres] {
+                let Some((server, _database)) = arguments.start(store, &cluster).await else { continue };
+                let port = port_of(&server);
+                note(&format!("{store:?}"), measure(&load(port, "topics/bench")));
+                for stalled in [0, 1] {
+                    let ten_seconds = (rate * 10.0).max(10.0) as u64;
+                    let paced =
+                        Load { rate: Some(rate), events: ten_seconds, stalled, ..load(port, "topics/bench") };
+                    let name = format!("{store:?}, {rate:.0} events/s, {stalled} not reading");
+                    // The rate differs from run to run; what it is half of is the same.
+                    let name = name.replace(&format!("{rate:.0} events/s"), "at half the reference's rate");
+                    note(&name, measure(&paced));
+                }
+            }
+        }
+        let capacity = figures
+            .iter()
+            .find(|(name, _)| name == "bare broadcaster")
+            .map(|(_, them)| median(them).per_second);
+        for (name, outcomes) in &figures {
+            let middle = median(outcomes);
+            let lost = if middle.lost > 0 { format!(", **{} lost**", middle.lost) } else { String::new() };
+            say(&format!(
+                "| {subscribers} | {name}{lost} | {:.0} | {:.2} | {:.1} | {:.1} | {:.2} |",
+                middle.per_second,
+                middle.per_second / capacity.unwrap_or(f64::NAN),
+                middle.p50,
+                middle.p99,
+                middle.cpu
+            ));
+        }
+    }
+}
+
+impl Arguments {
+    /// A server with an empty store; on PostgreSQL the database must outlive it.
+    async fn start(&self, store: Store, cluster: &Cluster) -> Option<(Server, Option<Database>)> {
+        let program = self.server.clone()?;
+        let database = (store == Store::Postgres).then(|| Database::create_on(cluster));
+        let options = match &database {
+            Some(database) => Options::on_database(database.url()),
+            None => Options::on(Store::Embedded),
+        };
+        let options = options.program(program).variable("DCM_MAX_CONNECTIONS", "4000");
+        Some((options.start().await, database))
+    }
+}
+
+fn port_of(server: &Server) -> u16 {
+    server.socket().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+}
+
+/// The one in the middle, by deliveries in a second.
+fn median(outcomes: &[Outcome]) -> Outcome {
+    let mut sorted = outcomes.to_vec();
+    sorted.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+    sorted[(sorted.len() - 1) / 2]
+}
+
+#[expect(clippy::print_stdout, reason = "the report is the program's output")]
+fn say(text: &str) {
+    println!("{text}");
+}

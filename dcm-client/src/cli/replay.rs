@@ -1,0 +1,125 @@
+//! Delivering what waits.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::spool::{Entry, Spool};
+use super::wire::{Answer, Away, Wire};
+
+/// What an answer means for the call that it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The server has it.
+    Taken,
+    /// The server will never take it.
+    Refused,
+    /// The server failed; that may be due to this very call.
+    Failed,
+    /// Another time: the server is busy, asks for another key, or is none of ours.
+    Later,
+}
+
+impl Verdict {
+    pub(super) fn on(status: u16) -> Self {
+        match status {
+            // The key was used, for the same call without its time: the server has it.
+            200..=299 | 422 => Self::Taken,
+            401 | 403 | 404 | 405 | 408 | 429 | 502..=504 => Self::Later,
+            400..=499 => Self::Refused,
+            500 => Self::Failed,
+            _ => Self::Later,
+        }
+    }
+}
+
+/// How a replay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drained {
+    /// Nothing waits any more.
+    Empty,
+    /// Something waits still.
+    Not,
+}
+
+/// Delivers what waits, in order, until `deadline`; `on_answer` sees every answer to a call that was taken. The entry
+/// with the key `live` happens now: somebody waits for its answer.
+pub(super) fn drain(
+    spool: &Spool,
+    wire: &Wire,
+    deadline: Instant,
+    longest: Duration,
+    live: Option<&str>,
+    mut on_answer: impl FnMut(&Entry, Answer),
+) -> io::Result<Drained> {
+    let Some(mut replay) = spool.replay(deadline)? else {
+        return Ok(if spool.is_empty() { Drained::Empty } else { Drained::Not });
+    };
+    loop {
+        let Some(entry) = replay.oldest()? else {
+            if replay.finish()? {
+                return Ok(Drained::Empty);
+            }
+            continue;
+        };
+        let until = deadline.min(Instant::now() + longest);
+        let is_live = live == Some(&*entry.key);
+        let target = if is_live { entry.target.clone() } else { with_time(&entry) };
+        match wire.post(&target, &entry.key, entry.body.get(), until) {
+            Err(away) => {
+                if away == Away::Slow {
+                    spool.pause();
+                }
+                return Ok(Drained::Not);
+            }
+            Ok(answer) => match Verdict::on(answer.status) {
+                Verdict::Taken => {
+                    replay.done()?;
+                    on_answer(&entry, answer);
+                }
+                Verdict::Refused => {
+                    spool.note_refused(&entry, answer.status)?;
+                    replay.done()?;
+                }
+                Verdict::Failed if replay.failed()? => {
+                    spool.note_refused(&entry, answer.status)?;
+                    replay.done()?;
+                }
+                Verdict::Failed | Verdict::Later => return Ok(Drained::Not),
+            },
+        }
+    }
+}
+
+/// Events are told with the time they happened at, which also says that nobody waits for the answer; other calls have
+/// no room for it.
+fn with_time(entry: &Entry) -> String {
+    if !entry.target.starts_with("/hooks/") {
+        return entry.target.clone();
+    }
+    let separator = if entry.target.contains('?') { '&' } else { '?' };
+    format!("{}{separator}at={}", entry.target, entry.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_and_what_they_mean() {
+        for (status, verdict) in [
+            (200, Verdict::Taken),
+            (204, Verdict::Taken),
+            (422, Verdict::Taken),
+            (400, Verdict::Refused),
+            (413, Verdict::Refused),
+            (401, Verdict::Later),
+            (404, Verdict::Later),
+            (429, Verdict::Later),
+            (500, Verdict::Failed),
+            (503, Verdict::Later),
+            (302, Verdict::Later),
+        ] {
+            assert_eq!(Verdict::on(status), verdict, "{status}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `dcm watch`: events as they happen, one line each.
+
+use clap::Args;
+use dcm::Position;
+use serde_json::{Value, json};
+
+use super::paint::{BAD, FAINT, GOOD, Painted, STRONG, plain};
+use super::{Outcome, complain, complain_of, print};
+use crate::Client;
+use crate::listen::{Event, Item};
+
+/// The most characters of an event's data on one line.
+const LINE: usize = 160;
+
+/// Arguments of `dcm watch`.
+#[derive(Debug, Args)]
+pub(super) struct Watch {
+    /// What to listen to: `global` (unless given), `metrics`, `topics/NAME`, …
+    #[arg(value_name = "CHANNEL")]
+    channels: Vec<String>,
+    /// What happens in this session, contents included
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// Keep a place on the server under this name: the next watch of the same name goes on there
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Begin after this position, as the JSON lines tell it
+    #[arg(long, value_name = "POSITION")]
+    after: Option<Position>,
+    /// End after so many events
+    #[arg(long, short = 'n', value_name = "N")]
+    count: Option<u64>,
+    /// Where the socket is, such as `ws://127.0.0.1:3849`, if not at /ws of the server's URL
+    #[arg(long, value_name = "URL")]
+    socket: Option<String>,
+}
+
+impl Watch {
+    pub(super) async fn run(self, client: &Client, as_json: bool) -> Outcome {
+        let mut channels = self.channels;
+        let mut listen = client.listen();
+        match (self.name, &self.session) {
+            (Some(name), Some(session)) => listen = listen.agent_in_session(name, session),
+            (Some(name), None) => listen = listen.agent(name),
+            // A name of its own: somebody else's place must not move because of a look.
+            (None, Some(session)) => {
+                listen = listen.agent_in_session(format!("dcm-watch-{}", std::process::id()), session);
+            }
+            (None, None) => {}
+        }
+        channels.extend(self.session.map(|session| format!("sessions/{session}")));
+        if channels.is_empty() {
+            channels.push("global".to_owned());
+        }
+        for channel in channels {
+            listen = match self.after {
+                Some(position) => listen.channel_after(channel, position),
+                None => listen.channel(channel),
+            };
+        }
+        if let Some(socket) = self.socket {
+            listen = listen.url(socket);
+        }
+        let mut listener = match listen.open().await {
+            Ok(listener) => listener,
+            Err(error) => return complain_of(client, &error),
+        };
+        let mut left = self.count.unwrap_or(u64::MAX);
+        while left > 0 {
+            match listener.next().await {
+                Some(Ok(Item::Event(event))) => {
+                    print(&if as_json { json_line(&event) } else { line(&event) });
+                    left -= 1;
+                }
+                Some(Ok(Item::Gap(gap))) => {
+                    complain(&format!(
+                        "events are missing here ({}); they will not come any more",
+                        gap.reason
+                    ));
+                }
+                Some(Ok(Item::Disconnected(error))) => complain(&format!("{error}; trying again")),
+                Some(Ok(Item::Complaint(error))) => complain(&error.to_string()),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return complain_of(client, &error),
+                None => break,
+            }
+        }
+        listener.close().await;
+        Outcome::Well
+    }
+}
+
+fn json_line(event: &Event) -> String {
+    json!({
+        "event": event.name,
+        "id": event.id,
+        "channels": event.channels,
+        "data": event.data,
+        "timestamp": event.timestamp,
+        "position": event.position,
+        "redelivered": event.redelivered,
+    })
+    .to_string()
+}
+
+fn line(event: &Event) -> String {
+    let style = match event.name.rsplit('.').next() {
+        Some("failed" | "error" | "blocked") => BAD,
+        Some("completed") => GOOD,
+        _ => STRONG,
+    };
+    let data = match &event.data {
+        Value::Null => String::new(),
+        data => plain(&data.to_string()),
+    };
+    let cut = data.chars().count() > LINE;
+    let data: String = data.chars().take(LINE).chain(cut.then_some('…')).collect();
+    format!("{}  {}  {data}", Painted(FAINT, event.timestamp), Painted(style, plain(&event.name)))
+}

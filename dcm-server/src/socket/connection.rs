@@ -1,0 +1,495 @@
+//! The life of one connection: one task that reads, writes and delivers.
+
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use dcm::delivery::Subscriber;
+use dcm::feed::GLOBAL;
+use dcm::{
+    Clock, Dcm, Error, ErrorKind, IdempotencyKey, NotIdentified, Publication, Published, SystemClock,
+    Timestamp,
+};
+use fastwebsockets::{Frame, OpCode, Payload};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{Stream, StreamExt};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Accepted;
+use super::frames::{self, Said};
+use super::reader::{Incoming, Rewound, incoming};
+use crate::config::Limits;
+use crate::serve::stopped;
+
+/// When so much waits to be written, nothing more is taken from the log, and nothing more is read.
+const ENOUGH: usize = 32 << 10;
+/// A buffer that has grown beyond it is given back when it is empty.
+const SMALL: usize = 1 << 10;
+/// Publications of one connection that are under way at once.
+const PUBLISHING: usize = 64;
+/// How long the store may take for what a connection waits for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the other side may take to close, once it was told.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Acknowledgements are this much cheaper than other frames.
+const ACKS_PER_FRAME: u32 = 10;
+
+type Publishing = FuturesOrdered<BoxFuture<'static, (Option<Value>, Result<Published, Error>)>>;
+
+/// Why a connection ends.
+enum End {
+    /// We close, with a code and a reason.
+    Close(u16, &'static str),
+    /// The other side has closed, and hears the same.
+    Closed(Option<u16>),
+    /// Nobody is there any more.
+    Gone,
+}
+
+struct Connection {
+    dcm: Dcm,
+    limits: Limits,
+    subscriber: Subscriber,
+    agent_id: Option<String>,
+    session_id: Option<String>,
+    locked: bool,
+    /// One frame for all channels of an event.
+    dedupe: bool,
+    /// Knows what a resync is.
+    informed: bool,
+    out: Vec<u8>,
+    /// How much of `out` is written.
+    written: usize,
+    publishing: Publishing,
+    rate: Rate,
+}
+
+/// Serves a connection from its upgrade to its end.
+pub(crate) async fn serve(accepted: Accepted) {
+    let Accepted { upgrade, dcm, limits, agent_id, session_id, locked, mut stop } = accepted;
+    let Ok(socket) = upgrade.await else { return };
+    // Hyper's buffers go with it; what it has read already comes along.
+    let Ok(parts) = socket.into_inner().into_inner().downcast::<TokioIo<TcpStream>>() else {
+        tracing::error!("an upgraded connection is no TCP connection");
+        return;
+    };
+    let (read, mut write) = parts.io.into_inner().into_split();
+    let mut frames: Pin<Box<dyn Stream<Item = Incoming> + Send>> =
+        Box::pin(incoming(Rewound::new(parts.read_buf, read)));
+    let mut connection = Connection {
+        subscriber: dcm.subscriber(),
+        rate: Rate::new(limits.frames_per_second),
+        dcm,
+        limits,
+        agent_id,
+        session_id,
+        locked,
+        dedupe: false,
+        informed: false,
+        out: Vec::new(),
+        written: 0,
+        publishing: FuturesOrdered::new(),
+    };
+    let end = connection.run(&mut frames, &mut write, &mut stop).await;
+    connection.end(end, frames, write).await;
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+impl Connection {
+    async fn run(
+        &mut self,
+        frames: &mut (dyn Stream<Item = Incoming> + Send + Unpin),
+        write: &mut OwnedWriteHalf,
+        stop: &mut watch::Receiver<bool>,
+    ) -> End {
+        if self.locked {
+            // Leaving it before anything was delivered asks nothing of the store.
+            let _ = self.subscriber.unsubscribe(GLOBAL).await;
+        }
+        let hello = frames::connected(self.subscriber.id(), self.dcm.feed().head(), now());
+        self.push(&hello);
+        let mut beat = Beat::new(&self.limits, self.locked);
+        let mut timer = pin!(sleep_until(beat.next));
+        loop {
+            self.fill();
+            let idle = self.out.is_empty();
+            if idle {
+                self.subscriber.confirm();
+            }
+            let due = beat.due(self.subscriber.needs_tick());
+            if due < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+            }
+            let room = self.out.len() - self.written < ENOUGH;
+            // What is read from the store is not given up for what comes in: it would never get to its end.
+            let behind = self.subscriber.is_behind();
+            let listens = room && !behind && self.publishing.len() < PUBLISHING;
+            tokio::select! {
+                biased;
+                written = write.write(&self.out[self.written..]), if !idle => match written {
+                    Ok(length @ 1..) => self.advance(length),
+                    _ => return End::Gone,
+                },
+                () = stopped(stop) => return End::Close(1001, "the server is going away"),
+                () = timer.as_mut() => match self.beat(&mut beat) {
+                    Ok(()) => {}
+                    Err(end) => return end,
+                },
+                Some((id, published)) = self.publishing.next(), if !self.publishing.is_empty() => {
+                    self.answer_publication(id.as_ref(), published);
+                }
+                ready = self.subscriber.ready(), if room => if !ready {
+                    return End::Close(1001, "the server is going away");
+                },
+                came = frames.next(), if listens => {
+                    beat.seen = Instant::now();
+                    let handled = match came {
+                        Some(Incoming::Message(message)) => Box::pin(self.hear(&message)).await,
+                        Some(Incoming::Ping(payload)) => {
+                            self.push_frame(OpCode::Pong, &payload);
+                            self.rate.take(ACKS_PER_FRAME)
+                        }
+                        Some(Incoming::Pong) => self.rate.take(ACKS_PER_FRAME),
+                        Some(Incoming::Close(code)) => Err(End::Closed(code)),
+                        Some(Incoming::Broken(code, reason)) => Err(End::Close(code, reason)),
+                        Some(Incoming::Gone) | None => Err(End::Gone),
+                    };
+                    if let Err(end) = handled {
+                        return end;
+                    }
+                    if !self.locked {
+                        beat.unlock_by = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes from the log what there is room for.
+    fn fill(&mut self) {
+        let mut at = None;
+        while self.out.len() - self.written < ENOUGH {
+            let Some(delivery) = self.subscriber.try_next() else { break };
+            let at = *at.get_or_insert_with(now);
+            let (joint, informed) = (self.dedupe, self.informed);
+            let out = &mut self.out;
+            frames::delivery(&delivery, joint, informed, at, |frame| write_frame(out, OpCode::Text, frame));
+        }
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        self.push_frame(OpCode::Text, text);
+    }
+
+    fn push_frame(&mut self, opcode: OpCode, payload: &[u8]) {
+        write_frame(&mut self.out, opcode, payload);
+    }
+
+    fn advance(&mut self, length: usize) {
+        self.written += length;
+        if self.written >= self.out.len() {
+            self.written = 0;
+            if self.out.capacity() > SMALL {
+                self.out = Vec::new();
+            } else {
+                self.out.clear();
+            }
+        } else if self.written >= ENOUGH {
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
+    fn beat(&mut self, beat: &mut Beat) -> Result<(), End> {
+        let at = Instant::now();
+        if beat.unlock_by.is_some_and(|by| at >= by) {
+            return Err(End::Close(4401, "Authentication required"));
+        }
+        if at.duration_since(beat.seen) >= beat.patience {
+            return Err(End::Close(4000, "Ping timeout"));
+        }
+        if at >= beat.next {
+            beat.next = at + beat.every;
+            // Who takes nothing does not get more to take.
+            if self.out.len() - self.written < ENOUGH {
+                self.push(&frames::ping(now()));
+            }
+        }
+        beat.ticked = at;
+        self.subscriber.tick();
+        Ok(())
+    }
+
+    /// Carries out what a frame says. An error ends the connection.
+    async fn hear(&mut self, message: &[u8]) -> Result<(), End> {
+        let (id, said) = frames::read(message);
+        let is_ack = matches!(said, Ok(Said::AckEvent(_) | Said::AckPosition(_)));
+        if self.rate.take(if is_ack { 1 } else { ACKS_PER_FRAME }).is_err() {
+            let words = format!("Too many messages: {} per second", self.limits.frames_per_second);
+            self.push(&frames::error("RATE_LIMITED", &words, now()));
+            return Err(End::Close(1008, "Too many messages"));
+        }
+        let said = match said {
+            Ok(said) => said,
+            Err(what) => {
+                self.push(&frames::misunderstood(&what, id.as_ref(), now()));
+                return Ok(());
+            }
+        };
+        match said {
+            Said::Ping => self.push(&frames::pong(now())),
+            Said::Pong => {}
+            // One that is no id of ours acknowledges nothing.
+            Said::AckEvent(event) => {
+                if let Ok(event) = event.parse() {
+                    self.subscriber.acknowledge(event);
+                }
+            }
+            Said::AckPosition(position) => self.subscriber.acknowledge_up_to(position),
+            Said::Auth { token, agent_id, session_id, dedupe } => {
+                self.authenticate(id, token, agent_id, session_id, dedupe).await;
+            }
+            _ if self.locked => {
+                let error = Error::new(ErrorKind::Unauthorized, "Authentication required");
+                self.push(&frames::refusal(id.as_ref(), &error, now()));
+            }
+            Said::Subscribe { channel, after } => {
+                self.informed |= after.is_some();
+                let subscribed = in_time(self.subscriber.subscribe(&channel, after)).await;
+                let position = serde_json::to_value(self.subscriber.position()).unwrap_or_default();
+                self.answer(id.as_ref(), subscribed, &[("channel", channel.into()), ("position", position)]);
+            }
+            Said::Unsubscribe { channel } => {
+                let unsubscribed = in_time(self.subscriber.unsubscribe(&channel)).await;
+                self.answer(id.as_ref(), unsubscribed, &[]);
+            }
+            Said::Publish { channel, event, data, idempotency_key } => {
+                self.publish(id, Publication { channel, event, data }, idempotency_key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn authenticate(
+        &mut self,
+        id: Option<Value>,
+        token: Option<String>,
+        agent_id: Option<String>,
+        session_id: Option<String>,
+        dedupe: bool,
+    ) {
+        // What the frame leaves out, the URL says.
+        let agent_id = agent_id.or_else(|| self.agent_id.clone());
+        let session_id = session_id.or_else(|| self.session_id.clone());
+        let identity = self.dcm.identify(token.as_deref(), agent_id.as_deref(), session_id.as_deref());
+        let refused = match identity {
+            // A name is believed on this machine; behind keys it takes a token.
+            Ok(identity) if self.locked && !identity.proven => NotIdentified::TokenNeeded,
+            Ok(identity) => {
+                self.dedupe |= dedupe;
+                self.informed |= dedupe;
+                let was_locked = std::mem::take(&mut self.locked);
+                let mut done = in_time(self.subscriber.authenticate(identity, dedupe)).await;
+                if done.is_ok() && was_locked {
+                    done = in_time(self.subscriber.subscribe(GLOBAL, None)).await;
+                }
+                let announce = done.is_ok();
+                let position = serde_json::to_value(self.subscriber.position()).unwrap_or_default();
+                self.answer(id.as_ref(), done, &[("position", position)]);
+                if announce {
+                    self.subscriber.announce();
+                }
+                return;
+            }
+            Err(refused) => refused,
+        };
+        let code = match refused {
+            NotIdentified::BadToken => "4001",
+            NotIdentified::TokenNeeded => "4002",
+            NotIdentified::Nothing => "4003",
+        };
+        let error = refused.into_error();
+        self.push(&frames::error(code, error.message(), now()));
+    }
+
+    fn publish(&mut self, id: Option<Value>, said: Publication, key: Option<String>) {
+        let mut dcm = self.dcm.clone();
+        if let Some(key) = key {
+            if !(1..=255).contains(&key.len())
+                || !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+            {
+                let complaint = "must have 1 to 255 printable ASCII characters";
+                let error = Error::invalid_field("Validation failed", "idempotency_key", complaint);
+                self.push(&frames::refusal(id.as_ref(), &error, now()));
+                return;
+            }
+            dcm = dcm.with_idempotency_key(IdempotencyKey { key, fingerprint: fingerprint(&said) });
+        }
+        let who = self.subscriber.identity().clone();
+        let client = self.subscriber.id().to_owned();
+        self.publishing.push_back(Box::pin(async move {
+            let published = in_time(dcm.publish(&who, &client, said)).await;
+            (id, published)
+        }));
+    }
+
+    fn answer_publication(&mut self, id: Option<&Value>, published: Result<Published, Error>) {
+        match published {
+            Ok(Published { id: Some(event), .. }) => {
+                self.answer(id, Ok(()), &[("event_id", event.to_string().into())]);
+            }
+            Ok(_) => self.answer(id, Ok(()), &[]),
+            Err(error) => self.answer(id, Err(error), &[]),
+        }
+    }
+
+    fn answer(&mut self, id: Option<&Value>, outcome: Result<(), Error>, more: &[(&str, Value)]) {
+        match (outcome, id) {
+            (Ok(()), Some(id)) => self.push(&frames::ack(id, more, now())),
+            (Ok(()), None) => {}
+            (Err(error), id) => {
+                if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Unavailable) {
+                    tracing::error!(?error, client = self.subscriber.id(), "a message was not carried out");
+                }
+                self.push(&frames::refusal(id, &error, now()));
+            }
+        }
+    }
+
+    /// Writes what is left, says goodbye, and waits a moment for the other side to do the same.
+    async fn end(
+        mut self,
+        end: End,
+        mut frames: Pin<Box<dyn Stream<Item = Incoming> + Send>>,
+        mut write: OwnedWriteHalf,
+    ) {
+        let heard = match end {
+            End::Gone => return,
+            End::Closed(code) => {
+                let payload = code.map(|code| code.to_be_bytes().to_vec()).unwrap_or_default();
+                self.push_frame(OpCode::Close, &payload);
+                true
+            }
+            End::Close(code, reason) => {
+                let mut payload = code.to_be_bytes().to_vec();
+                payload.extend_from_slice(reason.as_bytes());
+                self.push_frame(OpCode::Close, &payload);
+                false
+            }
+        };
+        let goodbye = async {
+            write.write_all(&self.out[self.written..]).await?;
+            write.shutdown().await?;
+            while !heard && frames.next().await.is_some() {}
+            std::io::Result::Ok(())
+        };
+        // It is over either way.
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+}
+
+/// Appends a frame as a server writes it.
+fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    let mut head = [0; 16];
+    let mut frame = Frame::new(true, opcode, None, Payload::Borrowed(payload));
+    let length = frame.fmt_head(&mut head);
+    out.reserve(length + payload.len());
+    out.extend_from_slice(&head[..length]);
+    out.extend_from_slice(payload);
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(PATIENCE, work).await.unwrap_or_else(|_| {
+        Err(Error::unavailable("The store does not answer; whether it was done is not known"))
+    })
+}
+
+/// What a publication says, so that a key is not used for another one.
+fn fingerprint(said: &Publication) -> String {
+    let mut hash = Sha256::new();
+    for part in [said.channel.as_str(), &said.event, &said.data.to_string()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// When to look after a connection.
+struct Beat {
+    seen: Instant,
+    next: Instant,
+    ticked: Instant,
+    every: Duration,
+    patience: Duration,
+    unlock_by: Option<Instant>,
+}
+
+impl Beat {
+    fn new(limits: &Limits, locked: bool) -> Self {
+        let at = Instant::now();
+        Self {
+            seen: at,
+            next: at + limits.ping_interval,
+            ticked: at,
+            every: limits.ping_interval,
+            patience: limits.ping_timeout,
+            unlock_by: locked.then(|| at + limits.auth_timeout),
+        }
+    }
+
+    fn due(&self, ticks: bool) -> Instant {
+        let tick = ticks.then(|| self.ticked.max(Instant::now() - SECOND) + SECOND);
+        [tick, self.unlock_by, Some(self.seen + self.patience)]
+            .into_iter()
+            .flatten()
+            .fold(self.next, Instant::min)
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How many frames a client may send: a bucket that is full at the beginning and fills again.
+struct Rate {
+    per_second: u32,
+    left: u32,
+    since: Instant,
+}
+
+impl Rate {
+    fn new(frames_per_second: u32) -> Self {
+        let per_second = frames_per_second.saturating_mul(ACKS_PER_FRAME);
+        Self { per_second, left: per_second.saturating_mul(2), since: Instant::now() }
+    }
+
+    fn take(&mut self, cost: u32) -> Result<(), End> {
+        if self.left < cost {
+            let at = Instant::now();
+            let passed = at.duration_since(self.since).as_secs_f64();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a float that is too large for an integer becomes the largest integer"
+            )]
+            let filled = (passed * f64::from(self.per_second)) as u32;
+            self.left = self.left.saturating_add(filled).min(self.per_second.saturating_mul(2));
+            self.since = at;
+        }
+        match self.left.checked_sub(cost) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(End::Close(1008, "Too many messages")),
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! From rows to lines: what could stand in a brief, what it is worth, and where it comes from.
+
+use super::BriefOptions;
+use super::files::{self, Files};
+use super::template::Part;
+use super::text::{ago, code, cut, flat, short_id, span, words_of};
+use crate::api::context::{ContextMessage, ContextSource};
+use crate::json::JsonObject;
+use crate::model::SubtaskStatus;
+use crate::storage::{BriefBlocking, BriefRows, BriefWork, OpenFailure};
+use crate::time::Timestamp;
+
+/// Something that could stand in a brief.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) part: Part,
+    /// The line, from its shortest form to its fullest; one at least.
+    pub(super) forms: Vec<String>,
+    /// How much of its section's worth it has, from 0 to 1.
+    pub(super) score: f64,
+    pub(super) source: ContextSource,
+}
+
+/// A source; its relevance is set with the candidate's.
+fn source(kind: &str, id: impl ToString, summary: String) -> ContextSource {
+    ContextSource { kind: kind.to_owned(), id: id.to_string(), relevance: 0.0, summary, line: None }
+}
+
+/// Collects candidates in the order in which they would be read.
+pub(super) struct Collector<'a> {
+    options: &'a BriefOptions,
+    rows: &'a BriefRows,
+    now: Timestamp,
+    candidates: Vec<Candidate>,
+}
+
+/// The score of the line at `place` of a list that is sorted already.
+fn falling(place: usize, half_life: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "lists are short")]
+    let place = place as f64;
+    0.5_f64.powf(place / half_life)
+}
+
+/// Every candidate for a brief.
+pub(super) fn collect(
+    options: &BriefOptions,
+    agent_type: &str,
+    rows: &BriefRows,
+    now: Timestamp,
+) -> Vec<Candidate> {
+    let mut collector = Collector { options, rows, now, candidates: Vec::new() };
+    let snapshot = rows.summary.as_ref().and_then(|summary| summary.snapshot.as_ref());
+    let files = if options.include_history {
+        let noted = snapshot.map(|snapshot| list(snapshot, "modified_files")).unwrap_or_default();
+        let project = rows.project.as_ref().map(|project| project.path.as_str());
+        let since = rows.prompts.first().map(|prompt| prompt.created_at);
+        files::rank(&rows.files, &noted, project, since)
+    } else {
+        Files::default()
+    };
+    collector.head(agent_type, &files);
+    collector.work(agent_type);
+    if options.include_blocking {
+        collector.blockings();
+    }
+    if options.include_history {
+        collector.failures();
+        collector.files(&files);
+        collector.steps(&files);
+    }
+    if options.include_messages {
+        collector.messages();
+    }
+    if let Some(snapshot) = snapshot {
+        collector.decisions(snapshot);
+    }
+    collector.summary(snapshot);
+    collector.prompts();
+    collector.before();
+    collector.candidates
+}
+
+/// The texts of a list in a snapshot; what is no text is shown as JSON.
+fn list(snapshot: &JsonObject, name: &str) -> Vec<String> {
+    match snapshot.get(name) {
+        Some(serde_json::Value::Array(items)) => items
+            .into_iter()
+            .map(|item| match item {
+                serde_json::Value::String(text) => text,
+                serde_json::Value::Object(map) => words_of(&JsonObject::from_map(&map)),
+                other => other.to_string(),
+            })
+            .filter(|text| !text.trim().is_empty())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+impl Collector<'_> {
+    fn add(&mut self, part: Part, score: f64, forms: Vec<String>, source: ContextSource) {
+        let mut forms = forms;
+        forms.retain(|form| !form.is_empty());
+        forms.dedup();
+        if !forms.is_empty() {
+            self.candidates.push(Candidate { part, forms, score: score.clamp(0.001, 1.0), source });
+        }
+    }
+
+    fn head(&mut self, agent_type: &str, files: &Files) {
+        let agent = cut(&self.options.agent_id, 60);
+        let session = cut(&self.options.session_id, 60);
+        let line = if agent == session {
+            format!("Main agent of session `{session}` (@{}).", cut(agent_type, 40))
+        } else {
+            format!("Agent `{agent}` (@{}), session `{session}`.", cut(agent_type, 40))
+        };
+        let of_session = source("session", &self.options.session_id, format!("Session {session}"));
+        self.add(Part::Head, 0.7, vec![line], of_session);
+        let project = self.rows.project.as_ref();
+        let named = project.map(|project| {
+            let name = project.name.as_deref().filter(|name| !name.is_empty());
+            (name.map(|name| cut(name, 80)), cut(&project.path, 200))
+        });
+        let line = match (named, &files.root) {
+            (Some((Some(name), path)), Some(root)) if *root == path => {
+                format!("Project {name}; files are relative to `{path}`.")
+            }
+            (Some((Some(name), path)), None) => format!("Project {name} in `{path}`."),
+            (Some((None, path)), None) => format!("Project in `{path}`."),
+            (Some((Some(name), path)), Some(root)) => {
+                format!("Project {name} in `{path}`; files are relative to `{}`.", cut(root, 200))
+            }
+            (_, Some(root)) => format!("Files are relative to `{}`.", cut(root, 200)),
+            (None, None) => return,
+        };
+        let of_project = match project {
+            Some(project) => {
+                let name = project.name.as_deref().unwrap_or(&project.path);
+                source("project", project.id, format!("Project {}", cut(name, 80)))
+            }
+            None => source("session", &self.options.session_id, format!("Session {session}")),
+        };
+        self.add(Part::Head, 0.5, vec![line], of_project);
+    }
+
+    fn is_own(&self, work: &BriefWork) -> bool {
+        let agent = Some(self.options.agent_id.as_str());
+        work.agent_id.as_deref() == agent || (work.agent_id.is_none() && work.agent_type.as_deref() == agent)
+    }
+
+    /// Whether a line would only say again what the newest request says.
+    fn repeats_request(&self, text: &str) -> bool {
+        let text = flat(text);
+        self.rows
+            .prompts
+            .first()
+            .is_some_and(|prompt| flat(&prompt.text).starts_with(text.trim_end_matches('…')))
+    }
+
+    fn describe(&self, work: &BriefWork, width: usize) -> String {
+        work.description.as_deref().map_or_else(|| "(no description)".to_owned(), |text| cut(text, width))
+    }
+
+    /// Who does a piece of work.
+    fn doer(&self, work: &BriefWork) -> String {
+        match (work.agent_type.as_deref(), work.agent_id.as_deref()) {
+            (Some(kind), Some(id)) if id == self.options.session_id || kind == id => cut(kind, 40),
+            (Some(kind), Some(id)) => format!("{} {}", cut(kind, 40), cut(id, 40)),
+            (Some(name), None) | (None, Some(name)) => cut(name, 60),
+            (None, None) => String::new(),
+        }
+    }
+
+    fn place_of(&self, work: &BriefWork) -> String {
+        let Some(wave) = work.wave_number else { return String::new() };
+        match work.task_name.as_deref().filter(|name| !name.is_empty()) {
+            Some(name) => format!("wave {wave}, {}", cut(name, 60)),
+            None => format!("wave {wave}"),
+        }
+    }
+
+    /// What a piece of work waits for, as far as that is known and not done.
+    fn waits_for(&self, work: &BriefWork, width: usize) -> String {
+        let open: Vec<String> = work
+            .blocked_by
+            .iter()
+            .filter_map(|id| match self.rows.work.iter().find(|other| other.id == *id) {
+                Some(other) if other.status == SubtaskStatus::Completed => None,
+                Some(other) => Some(format!("{} ({})", self.describe(other, width), other.status)),
+                None => Some(format!("subtask …{}", short_id(*id))),
+            })
+            .take(3)
+            .collect();
+        if open.is_empty() { String::new() } else { format!(" Waits for: {}.", open.join("; ")) }
+    }
+
+    fn work(&mut self, agent_type: &str) {
+        let urgency = |status| match status {
+            SubtaskStatus::Running => 0,
+            SubtaskStatus::Blocked => 1,
+            SubtaskStatus::Paused => 2,
+            _ => 3,
+        };
+        let mut open: Vec<&BriefWork> =
+            self.rows.work.iter().filter(|work| !work.status.is_final()).collect();
+        open.sort_by_key(|work| (urgency(work.status), work.created_at, work.id));
+        let (own, others): (Vec<&BriefWork>, Vec<&BriefWork>) =
+            open.into_iter().partition(|work| self.is_own(work));
+        // Work that is waiting for anybody of this kind is nearly the agent's own.
+        let (kin, others): (Vec<&BriefWork>, Vec<&BriefWork>) = others
+            .into_iter()
+            .partition(|work| work.agent_id.is_none() && work.agent_type.as_deref() == Some(agent_type));
+        for (place, work) in own.iter().enumerate() {
+            self.open_work(Part::Task, work, falling(place, 2.0));
+        }
+        for (place, work) in kin.iter().enumerate() {
+            self.open_work(Part::Task, work, 0.5 * falling(place, 2.0));
+        }
+        // What is stuck needs somebody before what runs by itself.
+        let mut others = others;
+        others.sort_by_key(|work| {
+            (work.status != SubtaskStatus::Blocked, urgency(work.status), work.created_at)
+        });
+        for (place, work) in others.iter().enumerate() {
+            self.open_work(Part::Work, work, falling(place, 8.0));
+        }
+        let mut ended: Vec<&BriefWork> =
+            self.rows.work.iter().filter(|work| work.status.is_final()).collect();
+        ended.sort_by(|a, b| (b.completed_at, b.created_at, b.id).cmp(&(a.completed_at, a.created_at, a.id)));
+        for (place, work) in ended.iter().enumerate() {
+            let failed = if work.status == SubtaskStatus::Failed { 1.0 } else { 0.9 };
+            self.ended_work(work, failed * falling(place, 10.0));
+        }
+    }
+
+    fn open_work(&mut self, part: Part, work: &BriefWork, score: f64) {
+        let own = part == Part::Task;
+        if own && self.repeats_request(&self.describe(work, 4000)) {
+            return;
+        }
+        let since = work.started_at.unwrap_or(work.created_at);
+        let mut about = vec![span(self.now.millis_since(since))];
+        about.extend(Some(self.place_of(work)).filter(|place| !place.is_empty()));
+        let doer = Some(self.doer(work)).filter(|doer| !own && !doer.is_empty());
+        let doer = doer.map_or_else(String::new, |doer| format!("{doer}: "));
+        let form = |width: usize, full: bool| {
+            let about = if full { format!(" ({})", about.join(", ")) } else { String::new() };
+            let waits = if full || own { self.waits_for(work, 60) } else { String::new() };
+            format!("- [{}] {doer}{}{about}{waits}", work.status, self.describe(work, width))
+        };
+        let forms = if own {
+            vec![form(160, false), form(300, true), form(1200, true)]
+        } else {
+            vec![form(80, false), form(160, true)]
+        };
+        let id = source("task", work.id, format!("Task: {}", self.describe(work, 50)));
+        self.add(part, score, forms, id);
+    }
+
+    fn ended_work(&mut self, work: &BriefWork, score: f64) {
+        let result = work.result.as_ref().map(words_of).unwrap_or_default();
+        let told = flat(&result);
+        // A turn of the main agent that ended without words says nothing, nor that it was given up as idle.
+        let reaped = work.result.as_ref().is_some_and(|result| result.get("failed_by").is_some());
+        if self.is_own(work) && (reaped || told.is_empty() && work.status == SubtaskStatus::Completed) {
+            return;
+        }
+        let doer = Some(self.doer(work)).filter(|doer| !doer.is_empty());
+        let doer = doer.map_or_else(String::new, |doer| format!("{doer}, "));
+        let form = |width: usize, words: usize| {
+            let result =
+                if told.is_empty() { "no result was recorded".to_owned() } else { cut(&told, words) };
+            format!("- {doer}{}: {} → {result}", work.status, self.describe(work, width))
+        };
+        let id = source("task", work.id, format!("Task: {}", self.describe(work, 50)));
+        self.add(Part::Results, score, vec![form(60, 110), form(100, 300), form(200, 1200)], id);
+    }
+
+    fn blockings(&mut self) {
+        let agent = self.options.agent_id.as_str();
+        let line = |one: &BriefBlocking, width: usize| {
+            let since = span(self.now.millis_since(one.created_at));
+            let reason =
+                one.reason.as_deref().map(|reason| cut(reason, width)).filter(|text| !text.is_empty());
+            let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            let (by, blocked) = (cut(&one.blocked_by, 60), cut(&one.blocked_agent, 60));
+            if one.blocked_agent == agent {
+                format!("- Blocked by {by} for {since}{reason}")
+            } else if one.blocked_by == agent {
+                format!("- This agent blocks {blocked} for {since}{reason}")
+            } else {
+                format!("- {blocked} is blocked by {by} for {since}{reason}")
+            }
+        };
+        let mut all: Vec<(usize, &BriefBlocking)> = self
+            .rows
+            .blockings
+            .iter()
+            .map(|one| match one {
+                one if one.blocked_agent == agent => (0, one),
+                one if one.blocked_by == agent => (1, one),
+                one => (2, one),
+            })
+            .collect();
+        all.sort_by_key(|(rank, one)| (*rank, one.created_at, one.id));
+        let lines: Vec<_> = all
+            .into_iter()
+            .enumerate()
+            .map(|(place, (rank, one))| {
+                let score = [1.0, 0.9, 0.8][rank] * falling(place, 6.0);
+                let id = source("blocking", one.id, format!("Blocked by {}", cut(&one.blocked_by, 60)));
+                (score, vec![line(one, 80), line(one, 300)], id)
+            })
+            .collect();
+        for (score, forms, id) in lines {
+            self.add(Part::Blocked, score, forms, id);
+        }
+    }
+
+    fn failures(&mut self) {
+        for (place, failure) in self.rows.failures.iter().enumerate() {
+            // A command is worth more than a file that was not where it was thought to be.
+            let weight = match failure.tool_name.as_str() {
+                "Read" | "Glob" | "Grep" | "LS" => 0.6,
+                _ => 1.0,
+            };
+            let id = source("failure", failure.action_id, format!("{} failed", cut(&failure.tool_name, 60)));
+            let forms = failure_forms(failure);
+            self.add(Part::Failures, weight * falling(place, 12.0), forms, id);
+        }
+    }
+
+    fn files(&mut self, files: &Files) {
+        for file in &files.ranked {
+            let shown = cut(&file.shown, 400);
+            let id = source("file", cut(&file.path, 1000), format!("File {}", cut(&file.shown, 100)));
+            if file.changes > 1 {
+                self.add(Part::Changed, file.score, vec![format!("- {shown} ×{}", file.changes)], id);
+            } else if file.changes == 1 {
+                self.add(Part::Changed, file.score, vec![format!("- {shown}")], id);
+            } else {
+                self.add(Part::Read, file.score, vec![format!("- {shown}")], id);
+            }
+        }
+    }
+
+    fn steps(&mut self, files: &Files) {
+        for (place, step) in self.rows.steps.iter().enumerate() {
+            let input = step.input.as_deref().unwrap_or("");
+            let path = step.paths.first().map(|path| files.shown(path).to_owned());
+            let about = path.unwrap_or_else(|| crate::observe::attempt_of(input));
+            let outcome = match step.exit_code {
+                0 => String::new(),
+                exit => format!(" failed (exit {exit})"),
+            };
+            let about = if about.is_empty() { String::new() } else { format!(" {}", code(&about, 100)) };
+            let line =
+                format!("- {}{about}{outcome}, {}", cut(&step.tool_name, 60), ago(self.now, step.created_at));
+            let id = source("history", step.id, format!("Tool call {}", cut(&step.tool_name, 60)));
+            self.add(Part::Steps, falling(place, 5.0), vec![line], id);
+        }
+    }
+
+    fn messages(&mut self) {
+        let line = |message: &ContextMessage, width: usize| {
+            let urgent = if message.priority >= 5 { "urgent, " } else { "" };
+            let from = cut(message.from_agent.as_deref().unwrap_or("system"), 60);
+            let topic = cut(message.topic.as_deref().unwrap_or("message"), 40);
+            format!("- {from} ({urgent}{topic}): {}", cut(&words_of(&message.content), width))
+        };
+        for (place, message) in self.rows.messages.iter().enumerate() {
+            let urgency = 0.4 + 0.06 * f64::from(message.priority.clamp(0, 10));
+            let from = message.from_agent.as_deref().unwrap_or("system");
+            let id = source("message", message.id, format!("Message from {}", cut(from, 60)));
+            let forms = vec![line(message, 90), line(message, 300), line(message, 1200)];
+            self.add(Part::Messages, urgency * falling(place, 10.0), forms, id);
+        }
+    }
+
+    fn decisions(&mut self, snapshot: &JsonObject) {
+        let Some(summary) = &self.rows.summary else { return };
+        let texts = [("key_decisions", ""), ("active_tasks", "Was at: ")];
+        let mut lines = Vec::new();
+        for (name, lead) in texts {
+            lines.extend(list(snapshot, name).into_iter().map(|text| format!("- {lead}{}", flat(&text))));
+        }
+        for (place, text) in lines.iter().enumerate() {
+            let id = source("snapshot", summary.id, "Saved before a compaction".to_owned());
+            self.add(Part::Decisions, falling(place, 10.0), vec![cut(text, 160), cut(text, 600)], id);
+        }
+    }
+
+    fn summary(&mut self, snapshot: Option<&JsonObject>) {
+        let given = self.options.summary.as_deref().filter(|text| !text.trim().is_empty());
+        let saved = self.rows.summary.as_ref();
+        let of_snapshot = snapshot.and_then(|snapshot| match snapshot.get("context_summary") {
+            Some(serde_json::Value::String(text)) => Some(text),
+            _ => None,
+        });
+        let kept = saved.and_then(|saved| saved.text.clone()).or(of_snapshot);
+        let Some(text) = given.map(str::to_owned).or(kept) else { return };
+        let id = match saved.filter(|_| given.is_none()) {
+            Some(saved) => source("summary", saved.id, "Summary of a compaction".to_owned()),
+            None => source("summary", &self.options.session_id, "Summary that was given".to_owned()),
+        };
+        for (place, line) in text.lines().filter(|line| !line.trim().is_empty()).take(400).enumerate() {
+            // A heading inside the section must not look like one of the brief.
+            let line = flat(line.trim().trim_start_matches('#').trim_start());
+            self.add(Part::Summary, falling(place, 30.0), vec![line], id.clone());
+        }
+    }
+
+    fn prompts(&mut self) {
+        for (place, prompt) in self.rows.prompts.iter().skip(1).enumerate() {
+            let when = ago(self.now, prompt.created_at);
+            let forms = [100, 300, 1000].map(|width| format!("- {} ({when})", cut(&prompt.text, width)));
+            let id = source("session", prompt.id, format!("Request: {}", cut(&prompt.text, 50)));
+            self.add(Part::Earlier, falling(place, 3.0), forms.to_vec(), id);
+        }
+    }
+
+    fn before(&mut self) {
+        for (place, context) in self.rows.contexts.iter().enumerate() {
+            let when = ago(self.now, context.updated_at);
+            let forms = [120, 400].map(|width| format!("- {when}: {}", cut(&context.progress, width)));
+            let id = source("agent_context", context.id, "Earlier work of the agent".to_owned());
+            self.add(Part::Before, falling(place, 2.0), forms.to_vec(), id);
+        }
+    }
+}
+
+fn failure_forms(failure: &OpenFailure) -> Vec<String> {
+    let tool = match failure.tool_name.as_str() {
+        "Bash" => String::new(),
+        tool => format!("{} ", cut(tool, 60)),
+    };
+    let times = if failure.times > 1 { format!(", {} times", failure.times) } else { String::new() };
+    let detail = failure.detail.as_deref().map(|detail| cut(detail, 200)).filter(|text| !text.is_empty());
+    let form = |width: usize, full: bool| {
+        let attempt = if failure.attempt.is_empty() { String::new() } else { code(&failure.attempt, width) };
+        let detail =
+            detail.as_ref().filter(|_| full).map_or_else(String::new, |detail| format!(": {detail}"));
+        format!("- {tool}{attempt} (exit {}{times}){detail}", failure.exit_code)
+    };
+    vec![form(100, false), form(200, false), form(400, true)]
+}

@@ -1,0 +1,103 @@
+//! Words for a line of a brief.
+
+use crate::id::SubtaskId;
+use crate::json::JsonObject;
+use crate::time::Timestamp;
+
+/// `text` on one line.
+pub(super) fn flat(text: &str) -> String {
+    let mut flat = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !flat.is_empty() {
+            flat.push(' ');
+        }
+        flat.push_str(word);
+    }
+    flat
+}
+
+/// `text` on one line, cut behind a word where it is longer than `width` characters.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    let mut kept = String::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        let space = usize::from(!kept.is_empty());
+        let letters = word.chars().count();
+        if length + space + letters <= width {
+            if space > 0 {
+                kept.push(' ');
+            }
+            kept.push_str(word);
+            length += space + letters;
+            continue;
+        }
+        // A word that is a long text of its own is cut in itself.
+        if letters * 3 > width * 2 {
+            let room = width.saturating_sub(length + space);
+            if space > 0 {
+                kept.push(' ');
+            }
+            kept.extend(word.chars().take(room));
+        }
+        kept.push('…');
+        break;
+    }
+    kept
+}
+
+/// `text` as code, on one line.
+pub(super) fn code(text: &str, width: usize) -> String {
+    format!("`{}`", cut(text, width).replace('`', "'"))
+}
+
+/// How long ago `then` was.
+pub(super) fn ago(now: Timestamp, then: Timestamp) -> String {
+    format!("{} ago", span(now.millis_since(then)))
+}
+
+/// A time span in its largest unit.
+pub(super) fn span(millis: i64) -> String {
+    let minutes = millis.max(0) / 60_000;
+    match minutes {
+        0 => "less than a minute".to_owned(),
+        1..120 => format!("{minutes} min"),
+        120..2880 => format!("{} h", minutes / 60),
+        _ => format!("{} days", minutes / 1440),
+    }
+}
+
+/// What an object says in words: the member that people read, else all of it.
+pub(super) fn words_of(object: &JsonObject) -> String {
+    let told = ["message", "text", "summary", "result", "output", "content", "error"];
+    let words = told.iter().find_map(|name| match object.get(name) {
+        Some(serde_json::Value::String(words)) if !words.trim().is_empty() => Some(words),
+        _ => None,
+    });
+    words.unwrap_or_else(|| if object.is_empty() { String::new() } else { object.as_str().to_owned() })
+}
+
+/// Enough of an id to tell it from others.
+pub(super) fn short_id(id: SubtaskId) -> String {
+    let text = id.to_string();
+    // The beginning is the time; the end is chance.
+    text[text.len().saturating_sub(8)..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_fall_behind_words() {
+        assert_eq!(cut(" one\n two  three", 20), "one two three");
+        assert_eq!(cut("one two three", 9), "one two…");
+        assert_eq!(cut(&"x".repeat(50), 10), format!("{}…", "x".repeat(10)));
+        assert_eq!(cut("", 5), "");
+    }
+
+    #[test]
+    fn spans_in_their_largest_unit() {
+        let spans = [0, 90_000, 119 * 60_000, 2 * 3_600_000, 47 * 3_600_000, 49 * 3_600_000].map(span);
+        assert_eq!(spans, ["less than a minute", "1 min", "119 min", "2 h", "47 h", "2 days"]);
+    }
+}

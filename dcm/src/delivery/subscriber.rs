@@ -1,0 +1,610 @@
+//! One listener: what it listens to, where it stands, what it has not acknowledged.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::hub::{Hub, Mailbox};
+use super::outstanding::Outstanding;
+use super::rights::{Channel, Identity, channel};
+use crate::engine::rules::Announce;
+use crate::error::{Error, Result};
+use crate::feed::{ChannelMask, Cursor, Entry, Found, GLOBAL, Gap};
+use crate::id::{EventId, MessageId};
+use crate::position::Position;
+use crate::storage::{ChannelChange, HolderChange};
+use crate::time::Timestamp;
+
+/// How often what changed is handed on to be written.
+const SAVE_MS: i64 = 250;
+/// How often to look whether something must be sent again.
+const TICK_MS: u64 = 1000;
+/// How long to wait before a store that does not answer is asked again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// So many channels one listener may have.
+const CHANNELS: usize = 1000;
+
+/// What comes next for a listener.
+#[derive(Debug, Clone)]
+pub enum Delivery {
+    /// An event.
+    Event {
+        /// The event.
+        entry: Arc<Entry>,
+        /// On which of its channels this listener gets it.
+        mask: ChannelMask,
+        /// The how manieth time it is sent, as far as is known; more than one means that it may have come before.
+        attempt: u32,
+    },
+    /// Events are missing for good.
+    Gap(Gap),
+    /// The listener was too slow for what is in memory; it goes on after this place, from the log. Nothing is missing.
+    Resync(Position),
+}
+
+#[derive(Debug)]
+struct Subscription {
+    channel: String,
+    /// Events up to here were sent before, or are not wanted.
+    from: i64,
+    /// Events up to here may have been sent on an earlier connection.
+    again_until: i64,
+    /// Whether how far it got is kept.
+    kept: bool,
+    /// What was last handed on to be written.
+    saved: Position,
+}
+
+/// A listener in this process, or the one at the other end of a connection to it.
+///
+/// It is in `global` from the beginning. After [`Subscriber::authenticate`] it also has the channels that its agent
+/// listened to before, each from where the agent had got: what came meanwhile is delivered first, then what is new, in
+/// the order of the log and without a hole.
+#[derive(Debug)]
+pub struct Subscriber {
+    hub: Arc<Hub>,
+    id: Arc<str>,
+    identity: Identity,
+    /// Whether the agent acknowledges what it gets; then what is not acknowledged is sent again.
+    acknowledges: bool,
+    announced: bool,
+    subscriptions: Vec<Subscription>,
+    mailbox: Arc<Mailbox>,
+    cursor: Cursor,
+    changes: watch::Receiver<Position>,
+    /// What comes before everything else: gaps, and what is sent again.
+    first: VecDeque<Delivery>,
+    outstanding: Outstanding,
+    /// Everything up to here was passed on by whoever carries it.
+    confirmed: Position,
+    /// Whether it had reached the end of the log.
+    live: bool,
+    behind: bool,
+    dirty: bool,
+    saved_at: Timestamp,
+    ticked_at: Timestamp,
+}
+
+impl Subscriber {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        let id: MessageId = hub.ids.next();
+        let id: Arc<str> = format!("ws_{}", id.as_uuid().simple()).into();
+        let changes = hub.feed.changes();
+        let head = hub.feed.head();
+        let now = hub.clock.now();
+        hub.enter();
+        let mut subscriber = Self {
+            id,
+            identity: Identity::default(),
+            acknowledges: false,
+            announced: false,
+            subscriptions: Vec::new(),
+            mailbox: Arc::default(),
+            cursor: Cursor::new(head),
+            changes,
+            first: VecDeque::new(),
+            outstanding: Outstanding::default(),
+            confirmed: head,
+            live: true,
+            behind: false,
+            dirty: false,
+            saved_at: now,
+            ticked_at: now,
+            hub,
+        };
+        subscriber.join_new(GLOBAL, false);
+        subscriber
+    }
+
+    /// The name of this connection.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Who listens.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Everything up to here was looked at.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.cursor.position()
+    }
+
+    /// Whether the next event must be read from the store: [`Subscriber::ready`] does, and should not be given up for
+    /// anything that can wait.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// The channels it listens to.
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        self.subscriptions.iter().map(|one| &*one.channel)
+    }
+
+    /// Says who listens. An agent's own channel, that of its session, and all that it listened to before are joined;
+    /// `acknowledges` says that it will acknowledge what it gets from the first event on.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    pub async fn authenticate(&mut self, identity: Identity, acknowledges: bool) -> Result<()> {
+        let Some(agent) = identity.agent_id.clone() else {
+            return Err(Error::invalid("an agent id is needed"));
+        };
+        let known = self.hub.cursors.load(&agent).await?;
+        if self.identity.agent_id.is_some() && self.identity != identity {
+            self.part_all_kept();
+        }
+        self.identity = identity;
+        self.acknowledges |= acknowledges;
+        let own = format!("agents/{agent}");
+        let session = self.identity.session_id.as_ref().map(|id| format!("sessions/{id}"));
+        for name in [Some(own), session].into_iter().flatten() {
+            if !self.listens_to(&name) && !known.channels.iter().any(|row| row.channel == name) {
+                let kept = Channel::parse(&name).is_some_and(|kind| self.may_keep(kind));
+                self.join_new(&name, kept);
+            }
+        }
+        for row in known.channels {
+            let allowed = channel(&row.channel)
+                .and_then(|kind| self.identity.may_hear(kind, self.hub.tokenless).map(|()| kind));
+            let Ok(kind) = allowed else { continue };
+            self.acknowledges |= row.acknowledges;
+            let mut from = row.delivered;
+            if kind.is_kept()
+                && let Some((reason, continues)) = known.head.gap_after(from)
+            {
+                self.tell_of(Gap { reason, missed: from, continues });
+                from = continues;
+            }
+            if !kind.is_kept() {
+                from = self.hub.feed.head();
+            }
+            // A connection that nobody closed may have sent anything up to the end of the log.
+            let again_until = if row.holder.is_some() { known.head.seq } else { row.sent_seq };
+            if !self.listens_to(&row.channel) {
+                self.join(&row.channel, from, again_until, true);
+            }
+        }
+        self.hold();
+        self.hub.cursors.flush().await
+    }
+
+    /// Tells everybody that the agent is connected; once it has been told itself.
+    pub fn announce(&mut self) {
+        if let Some(agent_id) = self.identity.agent_id.clone() {
+            self.announced = true;
+            self.say(agent_id, "agent.connected");
+        }
+    }
+
+    fn say(&self, agent_id: String, name: &'static str) {
+        self.hub.cursors.announce(Announce {
+            name,
+            agent_id,
+            client_id: self.id.to_string(),
+            session_id: self.identity.session_id.clone(),
+        });
+    }
+
+    /// Listens to a channel: from where its agent had got, from `after` where that is given, else from now on. It comes
+    /// back after the next connection of the agent, until it is unsubscribed. The answer of an agent's subscription is
+    /// durable.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::Invalid`] when there is no such channel, [`crate::ErrorKind::Forbidden`] when it is another
+    /// one's.
+    pub async fn subscribe(&mut self, name: &str, after: Option<Position>) -> Result<()> {
+        let kind = channel(name)?;
+        self.identity.may_hear(kind, self.hub.tokenless)?;
+        let kept = self.may_keep(kind);
+        if let Some(after) = after.filter(|_| kind != Channel::Metrics) {
+            let gap = self.hub.feed.gap_after(after).await?;
+            let from = gap.map_or(after, |gap| gap.continues);
+            if let Some(gap) = gap {
+                self.tell_of(gap);
+            }
+            self.remove(name);
+            self.join(name, from, 0, kept);
+        } else if !self.listens_to(name) {
+            if self.subscriptions.len() >= CHANNELS {
+                return Err(Error::invalid(format!("one connection listens to {CHANNELS} channels at most")));
+            }
+            self.join_new(name, kept);
+        } else {
+            return Ok(());
+        }
+        if kept || (kind == Channel::Metrics && self.identity.agent_id.is_some()) {
+            self.hold();
+            self.hub.cursors.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Listens to a channel no more, now and after the next connection.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    pub async fn unsubscribe(&mut self, name: &str) -> Result<()> {
+        let Some(removed) = self.remove(name) else { return Ok(()) };
+        let Some(agent) = self.identity.agent_id.clone() else { return Ok(()) };
+        if !removed.kept {
+            return Ok(());
+        }
+        self.hub.cursors.note((agent, removed.channel), None);
+        self.hub.cursors.flush().await
+    }
+
+    /// One event has come through, on all its channels.
+    pub fn acknowledge(&mut self, id: EventId) {
+        self.begin_to_acknowledge();
+        self.count(|outstanding| outstanding.acknowledge(id));
+    }
+
+    /// Everything up to `position` has come through.
+    pub fn acknowledge_up_to(&mut self, position: Position) {
+        self.begin_to_acknowledge();
+        let sent = self.cursor.position();
+        if position.epoch == sent.epoch {
+            self.count(|outstanding| outstanding.acknowledge_up_to(position.seq, sent.seq));
+        }
+    }
+
+    fn begin_to_acknowledge(&mut self) {
+        // Only what is kept for an agent is waited for.
+        self.acknowledges |= self.identity.agent_id.is_some();
+        self.dirty = true;
+    }
+
+    /// What was handed out so far has been passed on, as far as that can be known.
+    pub fn confirm(&mut self) {
+        let at = self.cursor.position();
+        if self.confirmed != at {
+            self.confirmed = at;
+            self.dirty |= self.identity.agent_id.is_some();
+        }
+        if self.needs_tick() {
+            let now = self.hub.clock.now();
+            self.save_if_it_is_time(now);
+            if now.millis_since(self.ticked_at).unsigned_abs() >= TICK_MS {
+                self.send_again(now);
+            }
+        }
+    }
+
+    /// What comes next, if it can be had at once.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        self.changes.borrow_and_update();
+        loop {
+            if let Some(first) = self.first.pop_front() {
+                return Some(first);
+            }
+            if let Some(entry) = self.mailbox.take() {
+                let mask = self.mask_of(&entry, true);
+                if mask != 0 {
+                    return Some(Delivery::Event { entry, mask, attempt: 1 });
+                }
+                continue;
+            }
+            match self.cursor.next(&self.hub.feed) {
+                Found::Event(entry) => {
+                    let mask = self.mask_of(&entry, false);
+                    if mask != 0 {
+                        return Some(self.deliver(entry, mask));
+                    }
+                }
+                Found::Nothing => {
+                    self.live = true;
+                    return None;
+                }
+                Found::Elsewhere => {
+                    self.behind = true;
+                    if std::mem::take(&mut self.live) {
+                        return Some(Delivery::Resync(self.cursor.position()));
+                    }
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Waits until [`Subscriber::try_next`] may have something; false when the engine was closed. Nothing is lost when
+    /// the future is dropped.
+    pub async fn ready(&mut self) -> bool {
+        loop {
+            if !self.first.is_empty() {
+                return true;
+            }
+            if self.behind {
+                let wanted = self.wanted();
+                match self.cursor.refill(&self.hub.feed, &wanted).await {
+                    Ok(None) => {}
+                    Ok(Some(gap)) => self.missed(gap),
+                    Err(error) => {
+                        if self.hub.feed.is_closed() {
+                            return false;
+                        }
+                        tracing::warn!(?error, "the event log cannot be read, it is tried again");
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                }
+                self.behind = false;
+                return true;
+            }
+            if self.hub.feed.is_closed() {
+                return false;
+            }
+            let ticks = self.needs_tick();
+            tokio::select! {
+                changed = self.changes.changed() => return changed.is_ok(),
+                () = self.mailbox.filled.notified() => return true,
+                () = tokio::time::sleep(Duration::from_millis(TICK_MS)), if ticks => self.tick(),
+            }
+        }
+    }
+
+    /// What comes next; waits for it. `None` when the engine was closed. Asking for the next one says that the one
+    /// before has come through, where the listener does not acknowledge.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        loop {
+            self.confirm();
+            if let Some(delivery) = self.try_next() {
+                return Some(delivery);
+            }
+            if !self.ready().await {
+                return None;
+            }
+        }
+    }
+
+    /// Looks at the clock: what was not acknowledged in time is sent again. [`Subscriber::next`] does it by itself.
+    pub fn tick(&mut self) {
+        let now = self.hub.clock.now();
+        self.send_again(now);
+        self.save_if_it_is_time(now);
+    }
+
+    fn send_again(&mut self, now: Timestamp) {
+        self.ticked_at = now;
+        for event in self.outstanding.due(now) {
+            let attempt = event.sends + u32::from(event.again);
+            self.first.push_back(Delivery::Event { entry: event.entry, mask: event.mask, attempt });
+        }
+    }
+
+    /// Whether the clock must be looked at.
+    #[must_use]
+    pub fn needs_tick(&self) -> bool {
+        self.dirty || self.outstanding.waits()
+    }
+
+    /// The log does not go on where it was read.
+    fn missed(&mut self, gap: Gap) {
+        let seq = gap.continues.seq;
+        for one in &mut self.subscriptions {
+            one.from = one.from.min(seq);
+            one.again_until = one.again_until.min(seq);
+        }
+        // What was sent of the lost end is in no log any more.
+        self.count(|outstanding| outstanding.lose_after(seq));
+        self.tell_of(gap);
+    }
+
+    fn tell_of(&mut self, gap: Gap) {
+        let told = |known: &Delivery| matches!(known, Delivery::Gap(told) if told.reason == gap.reason && told.continues == gap.continues);
+        if !self.first.iter().any(told) {
+            self.first.push_back(Delivery::Gap(gap));
+        }
+    }
+
+    fn deliver(&mut self, entry: Arc<Entry>, mask: ChannelMask) -> Delivery {
+        let seq = entry.position.seq;
+        let kept = self.subscriptions.iter().filter(|one| one.kept && entry.bit_of(&one.channel) & mask != 0);
+        let (mut tracked, mut again) = (false, false);
+        for one in kept {
+            tracked = true;
+            again |= seq <= one.again_until;
+        }
+        if tracked && self.acknowledges {
+            let now = self.hub.clock.now();
+            self.count(|outstanding| outstanding.sent(&entry, mask, again, now));
+        }
+        Delivery::Event { entry, mask, attempt: 1 + u32::from(again) }
+    }
+
+    fn count(&mut self, change: impl FnOnce(&mut Outstanding)) {
+        let before = self.outstanding.len();
+        change(&mut self.outstanding);
+        let after = self.outstanding.len();
+        if after >= before {
+            self.hub.unacknowledged.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.hub.unacknowledged.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    /// The channels on which this listener gets an event.
+    fn mask_of(&self, entry: &Entry, anywhere: bool) -> ChannelMask {
+        let seq = entry.position.seq;
+        self.subscriptions
+            .iter()
+            .filter(|one| anywhere || seq > one.from)
+            .fold(0, |mask, one| mask | entry.bit_of(&one.channel))
+    }
+
+    fn listens_to(&self, name: &str) -> bool {
+        self.subscriptions.iter().any(|one| one.channel == name)
+    }
+
+    /// The channels to read from the store; none means all.
+    fn wanted(&self) -> Vec<String> {
+        if self.listens_to(GLOBAL) {
+            return Vec::new();
+        }
+        let mut names: Vec<String> = self.channels().map(str::to_owned).collect();
+        if names.is_empty() {
+            // Nothing belongs to it.
+            names.push(String::new());
+        }
+        names
+    }
+
+    fn may_keep(&self, kind: Channel<'_>) -> bool {
+        kind.is_kept() && self.identity.agent_id.is_some()
+    }
+
+    /// Joins a channel from now on.
+    fn join_new(&mut self, name: &str, kept: bool) {
+        // What this process has committed before belongs to before, fanned out or not.
+        let now = self.hub.feed.head().max(self.hub.feed.committed());
+        self.join(name, now, 0, kept);
+    }
+
+    /// Joins a channel after `from`. What the others have got already they do not get again.
+    fn join(&mut self, name: &str, from: Position, again_until: i64, kept: bool) {
+        let at = self.cursor.position();
+        let begins = if from == Position::START { Position::new(at.epoch, 0) } else { from };
+        if begins.seq < at.seq || begins.epoch != at.epoch {
+            for one in &mut self.subscriptions {
+                one.from = one.from.max(at.seq);
+            }
+            // Whether the place is of this epoch's log was looked at before.
+            self.cursor.seek(Position::new(at.epoch, begins.seq.min(at.seq)));
+            // It goes back because it is asked to, not because it was too slow.
+            self.live = false;
+        }
+        self.hub.join(name, &self.id, &self.mailbox);
+        let from = begins.seq;
+        let saved = Position::new(at.epoch, from);
+        let channel = name.to_owned();
+        self.subscriptions.push(Subscription { channel, from, again_until, kept, saved });
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Subscription> {
+        let place = self.subscriptions.iter().position(|one| one.channel == name)?;
+        self.hub.part(name, &self.id);
+        self.count(|outstanding| outstanding.forget(name));
+        Some(self.subscriptions.swap_remove(place))
+    }
+
+    /// Gives up what belonged to the agent before.
+    fn part_all_kept(&mut self) {
+        self.release();
+        let names: Vec<String> =
+            self.subscriptions.iter().filter(|one| one.kept).map(|one| one.channel.clone()).collect();
+        for name in names {
+            self.remove(&name);
+        }
+        self.acknowledges = false;
+    }
+
+    /// How far the agent has got on a channel.
+    fn delivered(&self, one: &Subscription) -> Position {
+        // Of a channel that was joined further on, or that waits while another is caught up with, everything before
+        // was handed out.
+        if self.acknowledges {
+            // All that was handed out and is not acknowledged is outstanding.
+            let at = self.cursor.position();
+            let seq = self.outstanding.contiguous(&one.channel, at.seq.max(one.from));
+            return Position::new(at.epoch, seq);
+        }
+        Position::new(self.confirmed.epoch, self.confirmed.seq.max(one.from))
+    }
+
+    fn change(&self, one: &Subscription, holder: HolderChange, create: bool) -> ChannelChange {
+        ChannelChange {
+            delivered: self.delivered(one),
+            sent_seq: self.cursor.position().seq,
+            acknowledges: self.acknowledges,
+            holder,
+            create,
+        }
+    }
+
+    fn note(&self, one: &Subscription, change: ChannelChange) {
+        if let Some(agent) = &self.identity.agent_id {
+            self.hub.cursors.note((agent.clone(), one.channel.clone()), Some(change));
+        }
+    }
+
+    /// This connection has all kept channels now.
+    fn hold(&mut self) {
+        for one in self.subscriptions.iter().filter(|one| one.kept) {
+            let mut change = self.change(one, HolderChange::Take(self.id.to_string()), true);
+            change.delivered = one.saved;
+            self.note(one, change);
+        }
+    }
+
+    fn release(&mut self) {
+        for one in self.subscriptions.iter().filter(|one| one.kept) {
+            self.note(one, self.change(one, HolderChange::Release(self.id.to_string()), false));
+        }
+    }
+
+    fn save_if_it_is_time(&mut self, now: Timestamp) {
+        if !self.dirty || now.millis_since(self.saved_at).unsigned_abs() < SAVE_MS.unsigned_abs() {
+            return;
+        }
+        self.saved_at = now;
+        self.dirty = false;
+        let mut moved = Vec::new();
+        for (place, one) in self.subscriptions.iter().enumerate() {
+            let change = self.change(one, HolderChange::Keep, false);
+            if one.kept && change.delivered > one.saved {
+                moved.push((place, change.delivered));
+                self.note(one, change);
+            }
+        }
+        for (place, saved) in moved {
+            self.subscriptions[place].saved = saved;
+        }
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.release();
+        for one in std::mem::take(&mut self.subscriptions) {
+            self.hub.part(&one.channel, &self.id);
+        }
+        self.hub.unacknowledged.fetch_sub(self.outstanding.len(), Ordering::Relaxed);
+        self.hub.leave();
+        if self.announced
+            && let Some(agent_id) = self.identity.agent_id.clone()
+        {
+            self.say(agent_id, "agent.disconnected");
+        }
+    }
+}

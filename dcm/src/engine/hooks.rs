@@ -1,0 +1,90 @@
+//! `POST /hooks/claude`: one event in, one commit, and what its agent is told.
+
+use super::rules::{BriefWanted, HookTaken, NoteBrief, Observe, TakeHook};
+use super::{Dcm, Run};
+use crate::api::hooks::{HookAnswer, HookOutput, HookReport};
+use crate::api::ingest::{HOOK_SOURCE, Ingest, Observation};
+use crate::context::{BriefOptions, estimate_tokens};
+use crate::error::Result;
+use crate::hooks::{MAX_CONTEXT, Speaks, notice};
+
+/// The budget of a brief that is given by a hook, in tokens: what fits beside messages below the limit of clients.
+const BRIEF_TOKENS: usize = 2_000;
+/// The least budget that a brief is worth compiling for.
+const LEAST_TOKENS: usize = 100;
+
+impl Run<HookReport> for Dcm {
+    async fn run(&self, mut report: HookReport) -> Result<HookAnswer> {
+        let now = self.now();
+        // Clocks of other machines may be ahead.
+        report.at = report.at.map(|at| at.min(now));
+        let noticed = notice(&report, now);
+        if noticed.observations.is_empty() && noticed.speaks == Speaks::Nothing {
+            return Ok(HookAnswer(None));
+        }
+        let (session_id, agent_id) = (report.session_id.clone(), noticed.agent_id.clone());
+        let starts = |one: &Observation| matches!(one, Observation::SessionStarted { .. });
+        let command = TakeHook {
+            observe: Observe(Ingest {
+                session_id: session_id.clone(),
+                project_path: noticed.project_path.clone(),
+                source: Some(HOOK_SOURCE.to_owned()),
+                observations: noticed.observations.clone(),
+            }),
+            begins: noticed.observations.iter().any(starts),
+            live: report.at.is_none(),
+            message_ttl_ms: self.config().message_ttl_ms,
+            noticed,
+        };
+        let HookTaken { abandoned, text, brief } = self.commit(command).await?;
+        self.drop_phantoms(abandoned).await?;
+        let text = match brief {
+            Some(wanted) => Some(self.hook_brief(session_id, agent_id, wanted, text).await?),
+            None => text,
+        };
+        Ok(HookAnswer(text.map(|text| HookOutput::context(&report.hook_event_name, &text))))
+    }
+}
+
+impl Dcm {
+    /// A brief for an agent that begins, or begins anew, with the messages that it was told besides.
+    async fn hook_brief(
+        &self,
+        session_id: String,
+        agent_id: String,
+        wanted: BriefWanted,
+        messages: Option<String>,
+    ) -> Result<String> {
+        let head = match &wanted.parent {
+            Some(parent) => format!(
+                "DCM keeps a shared memory for the agents of this project. This agent is `{agent_id}`, launched by \
+                 `{parent}`, in session `{session_id}`; messages to it arrive between its tool calls.\n\n"
+            ),
+            None => format!(
+                "DCM keeps a shared memory for the agents of this project. This agent is `{agent_id}` (the session's \
+                 id); messages to it arrive between its tool calls.\n\n"
+            ),
+        };
+        let width = |text: &str| text.encode_utf16().count();
+        let taken = width(&head) + messages.as_deref().map_or(0, |text| width(text) + 2);
+        let room = (MAX_CONTEXT.saturating_sub(taken) / 4).min(BRIEF_TOKENS);
+        let mut text = head;
+        if room >= LEAST_TOKENS {
+            let options = BriefOptions {
+                agent_type: wanted.agent_type.or_else(|| wanted.parent.is_none().then(|| "main".to_owned())),
+                max_tokens: i32::try_from(room).ok(),
+                include_messages: false,
+                ..BriefOptions::new(agent_id.clone(), session_id.clone())
+            };
+            let (brief, _, _) = self.brief(options).await?;
+            text.push_str(&brief.content);
+        }
+        let tokens = estimate_tokens(&text);
+        self.commit_aside(NoteBrief { session_id, agent_id, tokens }).await?;
+        if let Some(messages) = messages {
+            text.push_str("\n\n");
+            text.push_str(&messages);
+        }
+        Ok(text)
+    }
+}

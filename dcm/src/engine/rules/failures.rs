@@ -1,0 +1,175 @@
+//! What a tool call was about: so that a later success mends an earlier failure of the same.
+
+use sha2::{Digest, Sha256};
+
+use crate::model::Action;
+use crate::observe::{attempt_of, cut_text, flat, text_member};
+use crate::storage::{OpenFailure, State};
+
+/// The most bytes of an attempt that are kept.
+const ATTEMPT_LIMIT: usize = 400;
+/// The most bytes of a tool's words on a failure that are kept.
+const DETAIL_LIMIT: usize = 400;
+
+/// The file that an input names, as far as it can be read.
+pub(super) fn named_file(tool: &str, input: &str) -> Option<String> {
+    let name = match tool {
+        "Read" | "Edit" | "Write" | "MultiEdit" => "file_path",
+        "NotebookEdit" | "NotebookRead" => "notebook_path",
+        _ => return None,
+    };
+    text_member(input, name).filter(|path| !path.is_empty())
+}
+
+/// What was tried: a command, a path, else the beginning of the input.
+fn attempt(action: &Action) -> String {
+    let path = || action.file_paths.first().cloned().unwrap_or_default();
+    action.input.as_deref().map(attempt_of).filter(|attempt| !attempt.is_empty()).unwrap_or_else(path)
+}
+
+/// The same text for the same thing that is tried.
+///
+/// A command is what it says, whole: with another argument or pipe it is another one, whose success proves nothing.
+/// Files are written with several tools, and a file that one of them could not change may be changed by another.
+fn subject(action: &Action, attempt: &str) -> String {
+    let (kind, words) = match action.tool_name.as_str() {
+        "Edit" | "Write" | "MultiEdit" | "NotebookEdit" => ("write", attempt.to_owned()),
+        "Read" | "NotebookRead" => ("Read", attempt.to_owned()),
+        "Bash" => ("Bash", attempt.to_owned()),
+        // Other tools are told apart by all that went in.
+        tool => (tool, flat(action.input.as_deref().unwrap_or(attempt))),
+    };
+    let whole = format!("{kind}:{words}");
+    if whole.len() <= 200 {
+        return whole;
+    }
+    // Long ones by their beginning, for people, and a hash.
+    let mut end = 160;
+    while !whole.is_char_boundary(end) {
+        end -= 1;
+    }
+    let digest = Sha256::digest(&whole);
+    digest.iter().take(12).fold(format!("{}#", &whole[..end]), |text, byte| text + &format!("{byte:02x}"))
+}
+
+const TELLING: [&str; 13] = [
+    "error",
+    "fatal",
+    "panic",
+    "exception",
+    "fail",
+    "not found",
+    "no such",
+    "denied",
+    "cannot",
+    "can't",
+    "refused",
+    "undefined",
+    "invalid",
+];
+
+/// The line of a tool's words that says most about a failure.
+fn detail(output: &str) -> Option<String> {
+    let mut lines = output.lines().map(str::trim).filter(|line| {
+        let is_code = line.strip_prefix("Exit code ").is_some_and(|code| code.parse::<i32>().is_ok());
+        !line.is_empty() && !is_code
+    });
+    let telling = lines.clone().find(|line| {
+        let line = line.to_lowercase();
+        TELLING.iter().any(|word| line.contains(word))
+    });
+    telling.or_else(|| lines.next()).map(|line| cut_text(&flat(line), DETAIL_LIMIT))
+}
+
+/// Keeps the failures of a session up to date with one more tool call.
+pub(super) fn note_outcome(state: &mut State, action: &Action) {
+    let Some(session) = action.session_id.as_deref() else { return };
+    let attempt = attempt(action);
+    let subject = subject(action, &attempt);
+    if action.succeeded() {
+        state.note_success(session, subject, action.created_at);
+        return;
+    }
+    let failure = OpenFailure {
+        action_id: action.id,
+        tool_name: action.tool_name.clone(),
+        attempt: cut_text(&attempt, ATTEMPT_LIMIT),
+        detail: action.output.as_deref().and_then(detail),
+        exit_code: action.exit_code,
+        times: 1,
+        failed_at: action.created_at,
+    };
+    state.note_failure(session, subject, failure);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ToolType;
+    use crate::time::Timestamp;
+
+    fn action(tool: &str, input: &str, paths: &[&str]) -> Action {
+        Action {
+            id: uuid::Uuid::nil().into(),
+            subtask_id: None,
+            session_id: Some("s".to_owned()),
+            tool_use_id: None,
+            tool_name: tool.to_owned(),
+            tool_type: ToolType::Builtin,
+            input: Some(input.to_owned()).filter(|input| !input.is_empty()),
+            output: None,
+            file_paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            exit_code: 1,
+            duration_ms: None,
+            created_at: Timestamp::from_millis(1),
+            metadata: crate::JsonObject::default(),
+        }
+    }
+
+    fn subject_of(action: &Action) -> String {
+        subject(action, &attempt(action))
+    }
+
+    #[test]
+    fn the_same_try_has_the_same_subject() {
+        let bash = action("Bash", r#"{"command":"cargo  test\n-p dcm","description":"x"}"#, &[]);
+        assert_eq!(subject_of(&bash), "Bash:cargo test -p dcm");
+        assert_eq!(subject_of(&action("Bash", "cargo test -p dcm", &[])), subject_of(&bash));
+        assert_eq!(
+            subject_of(&action("Bash", r#"{"command":"cargo test -p dcm","timeo"#, &[])),
+            subject_of(&bash)
+        );
+        let piped = action("Bash", r#"{"command":"cargo test -p dcm | tail"}"#, &[]);
+        assert_ne!(subject_of(&piped), subject_of(&bash), "the pipe's exit code is that of tail");
+        let edit = action("Edit", r#"{"file_path":"/a/b.rs","old_string":"x"}"#, &["/a/b.rs"]);
+        let write = action("Write", r#"{"file_path":"/a/b.rs","content":"y"}"#, &[]);
+        assert_eq!(subject_of(&edit), subject_of(&write));
+        assert_ne!(subject_of(&action("Read", r#"{"file_path":"/a/b.rs"}"#, &[])), subject_of(&edit));
+        assert_eq!(subject_of(&action("Deploy", "", &[])), "Deploy:");
+    }
+
+    #[test]
+    fn long_subjects_stay_apart_and_short() {
+        let long = |end: &str| action("Bash", &format!("echo {}{end}", "é".repeat(500)), &[]);
+        assert_ne!(subject_of(&long("1")), subject_of(&long("2")));
+        assert!(subject_of(&long("1")).len() <= 200);
+    }
+
+    #[test]
+    fn a_cut_input_names_its_file() {
+        assert_eq!(
+            named_file("Read", r#"{"file_path": "/a/\"b\".rs", "lim"#).as_deref(),
+            Some("/a/\"b\".rs")
+        );
+        assert_eq!(named_file("Bash", r#"{"file_path": "/a"}"#), None);
+        assert_eq!(named_file("Edit", "no document"), None);
+    }
+
+    #[test]
+    fn the_telling_line_is_kept() {
+        let output = "Exit code 1\nCompiling\n\n  error[E0308]: mismatched   types\n more";
+        assert_eq!(detail(output).as_deref(), Some("error[E0308]: mismatched types"));
+        assert_eq!(detail("Exit code 2\nsomething odd").as_deref(), Some("something odd"));
+        assert_eq!(detail("Exit code 2\n"), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! Compactions, which hooks report without an id and transcripts with one.
+
+use serde_json::json;
+
+use super::{Kind, Novelty, Observer, near};
+use crate::engine::rules::compact::mark_requests;
+use crate::engine::rules::sessions::emit_session;
+use crate::hooks::UNSURE;
+use crate::json::JsonObject;
+use crate::model::{Compacting, Compaction};
+use crate::time::Timestamp;
+
+/// The member of a compaction's metadata that holds the key under which a hook reported it.
+const HOOK_KEY: &str = "hook_key";
+
+fn is_unsure(compaction: &Compaction) -> bool {
+    compaction.external_key.starts_with(UNSURE)
+}
+
+/// Whether one of the two summaries is within the other: a transcript wraps what a hook hands over.
+fn same_summary(one: Option<&str>, other: Option<&str>) -> bool {
+    let (Some(one), Some(other)) = (one.map(str::trim), other.map(str::trim)) else { return false };
+    !one.is_empty() && !other.is_empty() && (one.contains(other) || other.contains(one))
+}
+
+impl Observer<'_> {
+    /// The context is about to be lost: whatever happens, the main agent is to be briefed afterwards.
+    pub(super) fn compaction_started(
+        &mut self,
+        at: Timestamp,
+        trigger: Option<&str>,
+        instructions: Option<&str>,
+    ) -> Novelty {
+        let mut hooks = self.hooks();
+        hooks.compacting = Some(Compacting {
+            at,
+            trigger: trigger.map(str::to_owned),
+            instructions: instructions.map(str::to_owned),
+        });
+        hooks.briefs.entry(self.session.to_owned()).or_default().due = true;
+        self.keep_hooks(hooks);
+        Novelty::Updated(Kind::Session)
+    }
+
+    /// The compaction that is reported as `key`: by that key, by the key that a hook had for it, or, where only one of
+    /// two observers had an id, by its trigger and its summary or time.
+    fn known_compaction(
+        &self,
+        key: &str,
+        at: Timestamp,
+        trigger: Option<&str>,
+        summary: Option<&str>,
+    ) -> Option<Compaction> {
+        let unsure = key.starts_with(UNSURE);
+        let of_session = || self.state.compactions.iter().filter(|one| one.session_id == self.session);
+        let hook_key = |one: &Compaction| one.metadata.get(HOOK_KEY);
+        let exact = of_session().find(|one| one.external_key == key);
+        let alias = || of_session().find(|one| unsure && hook_key(one) == Some(json!(key)));
+        let candidates = || {
+            of_session().filter(|one| {
+                let other_kind = if unsure {
+                    !is_unsure(one) && hook_key(one).is_none() && !one.external_key.starts_with("restore:")
+                } else {
+                    is_unsure(one)
+                };
+                let same_trigger =
+                    one.trigger.is_none() || trigger.is_none() || one.trigger.as_deref() == trigger;
+                other_kind && same_trigger
+            })
+        };
+        let distance = |one: &&Compaction| (one.created_at.millis_since(at).abs(), one.id);
+        let by_words =
+            || candidates().filter(|one| same_summary(one.summary.as_deref(), summary)).min_by_key(distance);
+        let by_time = || candidates().filter(|one| near(one.created_at, at)).min_by_key(distance);
+        exact.or_else(alias).or_else(by_words).or_else(by_time).cloned()
+    }
+
+    pub(super) fn compacted(
+        &mut self,
+        key: &str,
+        at: Timestamp,
+        trigger: Option<&str>,
+        summary: Option<&str>,
+        metadata: Option<&JsonObject>,
+    ) -> Novelty {
+        let unsure = key.starts_with(UNSURE);
+        let known = self.known_compaction(key, at, trigger, summary);
+        let extra = self.end_of_compacting(at, known.is_some());
+        let given = metadata.cloned().unwrap_or_default();
+        let compaction = match &known {
+            None => Compaction {
+                id: self.state.ids.next(),
+                session_id: self.session.to_owned(),
+                external_key: key.to_owned(),
+                trigger: trigger.map(str::to_owned),
+                summary: summary.map(str::to_owned),
+                metadata: JsonObject::from_value(json!({"agent_id": self.session}))
+                    .merged_with(&extra)
+                    .merged_with(&given),
+                created_at: at,
+            },
+            // What a hook says only completes what a transcript said.
+            Some(known) if unsure && !is_unsure(known) => Compaction {
+                trigger: known.trigger.clone().or_else(|| trigger.map(str::to_owned)),
+                summary: known.summary.clone().or_else(|| summary.map(str::to_owned)),
+                metadata: extra
+                    .merged_with(&known.metadata)
+                    .merged_with(&JsonObject::from_value(json!({HOOK_KEY: key}))),
+                ..known.clone()
+            },
+            Some(known) => {
+                let taken_over = !unsure && is_unsure(known);
+                let alias = if taken_over { json!({HOOK_KEY: known.external_key}) } else { json!({}) };
+                Compaction {
+                    external_key: key.to_owned(),
+                    trigger: trigger.map(str::to_owned).or_else(|| known.trigger.clone()),
+                    summary: summary.map(str::to_owned).or_else(|| known.summary.clone()),
+                    metadata: known
+                        .metadata
+                        .merged_with(&extra)
+                        .merged_with(&JsonObject::from_value(alias))
+                        .merged_with(&given),
+                    created_at: if taken_over { at } else { known.created_at },
+                    ..known.clone()
+                }
+            }
+        };
+        if known.as_ref() == Some(&compaction) {
+            return Novelty::Known;
+        }
+        mark_requests(
+            self.state,
+            self.session,
+            compaction.created_at,
+            compaction.summary.as_deref(),
+            Some(self.session),
+        );
+        self.state.compactions.put(compaction.id, compaction);
+        emit_session(self.state, "session.updated", self.session);
+        if known.is_some() {
+            return Novelty::Updated(Kind::Compaction);
+        }
+        self.created.compactions += 1;
+        Novelty::Created
+    }
+
+    /// A compaction that a hook announced has come to its end. Answers what was known of it, and sees to it that the
+    /// main agent is briefed unless it has been since.
+    fn end_of_compacting(&mut self, at: Timestamp, known: bool) -> JsonObject {
+        if !self.by_hook {
+            return JsonObject::default();
+        }
+        let mut hooks = self.hooks();
+        let compacting = hooks.compacting.take();
+        if compacting.is_none() && known {
+            return JsonObject::default();
+        }
+        let since = compacting.as_ref().map_or_else(|| at.plus_millis(-super::SAME_TIME_MS), |one| one.at);
+        let brief = hooks.briefs.entry(self.session.to_owned()).or_default();
+        brief.due = brief.given_at.is_none_or(|given| given < since);
+        self.keep_hooks(hooks);
+        match compacting.and_then(|one| one.instructions) {
+            Some(instructions) => JsonObject::from_value(json!({"custom_instructions": instructions})),
+            None => JsonObject::default(),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The task that reads the log and puts it into the window, strictly by position.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Inner;
+use super::entry::Entry;
+use super::window::Window;
+use crate::error::Result;
+use crate::position::Position;
+use crate::storage::CommittedEvents;
+
+/// How many events one look into the log reads.
+const PAGE: u32 = 512;
+/// Commits of several writers may be handed over in another order than that of their positions. What is missing was
+/// committed before, so it comes in a moment; else it was another node's.
+const MOMENT: Duration = Duration::from_millis(3);
+/// How long to wait before a store that does not answer is asked again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Reads what is committed, here or elsewhere, until nobody can hand over anything.
+pub(super) async fn follow(feed: &Inner, mut waiting: mpsc::Receiver<CommittedEvents>) {
+    let poll = Duration::from_millis(feed.store.poll_ms().max(1));
+    let mut early: BTreeMap<i64, CommittedEvents> = BTreeMap::new();
+    let mut look_at = Instant::now() + poll;
+    loop {
+        let mut must_look = true;
+        tokio::select! {
+            handed = waiting.recv() => match handed {
+                Some(events) => must_look = !take_over(feed, &mut early, events),
+                None => return,
+            },
+            () = feed.wake.notified() => {}
+            () = tokio::time::sleep_until(look_at) => {}
+        }
+        // All that was handed over meanwhile goes out at once.
+        while let Ok(events) = waiting.try_recv() {
+            must_look |= !take_over(feed, &mut early, events);
+        }
+        publish(feed, &mut early);
+        if must_look {
+            look_at = match look(feed).await {
+                Ok(()) => Instant::now() + poll,
+                Err(error) => {
+                    tracing::warn!(?error, "the event log cannot be read, it is tried again");
+                    Instant::now() + PAUSE
+                }
+            };
+            publish(feed, &mut early);
+        }
+        if !early.is_empty() {
+            look_at = look_at.min(Instant::now() + MOMENT);
+        }
+    }
+}
+
+/// Keeps what was handed over until its turn comes; false when the log itself must tell.
+fn take_over(feed: &Inner, early: &mut BTreeMap<i64, CommittedEvents>, events: CommittedEvents) -> bool {
+    let same_log = events.epoch == feed.head.borrow().epoch;
+    if same_log {
+        early.insert(events.first_seq, events);
+    }
+    same_log
+}
+
+/// Fans out what comes next among `early`, and forgets what was read from the log meanwhile.
+fn publish(feed: &Inner, early: &mut BTreeMap<i64, CommittedEvents>) {
+    let head = *feed.head.borrow();
+    let mut window = None;
+    let mut last = head.seq;
+    while let Some(first) = early.first_entry() {
+        if *first.key() > last + 1 && first.get().epoch == head.epoch {
+            break;
+        }
+        let events = first.remove();
+        if events.epoch != head.epoch {
+            continue;
+        }
+        let window =
+            window.get_or_insert_with(|| feed.window.write().unwrap_or_else(PoisonError::into_inner));
+        for (event, seq) in events.events.into_iter().zip(events.first_seq..) {
+            if seq == last + 1 {
+                window.push(Arc::new(Entry::new(Position::new(head.epoch, seq), event, true)));
+                last = seq;
+            }
+        }
+    }
+    drop(window);
+    if last > head.seq {
+        feed.head.send_replace(Position::new(head.epoch, last));
+    }
+}
+
+/// Reads the log up to its end.
+async fn look(feed: &Inner) -> Result<()> {
+    loop {
+        let mut at = *feed.head.borrow();
+        let mut page = feed.store.log_page(at.seq, Vec::new(), PAGE).await?;
+        let head = page.head.clone();
+        if let Some((reason, continues)) = head.gap_after(at) {
+            tracing::warn!(reason = reason.as_str(), %at, %continues, "the event log does not go on where it was read");
+            if at.epoch == head.epoch && reason == crate::storage::GapReason::Epoch {
+                // A backup was restored below a running process, and nobody said so: from here on it is another log.
+                feed.store.raise_epoch(head.epoch).await?;
+                continue;
+            }
+            begin_anew(feed, continues);
+            continue;
+        }
+        if at.epoch != head.epoch {
+            // The log goes on in a new epoch, and nothing that was read is lost.
+            at.epoch = head.epoch;
+            begin_anew(feed, at);
+        }
+        let full = page.events.len() >= PAGE as usize;
+        {
+            let mut window = feed.window.write().unwrap_or_else(PoisonError::into_inner);
+            for event in page.events.drain(..) {
+                // What was handed over while the store answered is there already.
+                if event.seq == window.head().seq + 1 {
+                    window.push(Arc::new(Entry::logged(head.epoch, event)));
+                }
+            }
+            at = window.head();
+        }
+        feed.head.send_if_modified(|known| std::mem::replace(known, at) != at);
+        if !full {
+            return Ok(());
+        }
+    }
+}
+
+/// Forgets what is in memory: readers ask the store what they missed.
+fn begin_anew(feed: &Inner, at: Position) {
+    *feed.window.write().unwrap_or_else(PoisonError::into_inner) = Window::new(at);
+    feed.head.send_replace(at);
+}
+
+/// Has the store say when others have committed; never ends.
+pub(super) async fn listen(feed: &Inner) {
+    loop {
+        if let Err(error) = feed.store.watch_log(&feed.wake).await {
+            tracing::warn!(?error, "not told what other nodes commit, the log is looked at instead");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

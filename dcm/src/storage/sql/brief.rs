@@ -1,0 +1,160 @@
+//! The rows of the query `brief`: of many kinds, in one answer.
+
+use super::value::{Row, Statement};
+use crate::api::context::{ContextMessage, ContextProject};
+use crate::error::{Error, Result};
+use crate::json::JsonObject;
+use crate::model::{RequestStatus, SubtaskStatus};
+use crate::storage::{
+    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefStep, BriefSummary,
+    BriefWork, OpenFailure,
+};
+
+/// The first column, that says of what kind a row is.
+const KIND: usize = 0;
+const ID: usize = 1;
+/// Seven texts, what they say depends on the kind.
+const TEXT: usize = 2;
+/// Two numbers.
+const NUMBER: usize = 9;
+/// Three times.
+const TIME: usize = 11;
+/// A list, as JSON text.
+const LIST: usize = 14;
+const BYTES: usize = 15;
+
+/// Asks for the rows.
+pub(super) fn brief_statement(query: BriefQuery) -> Statement {
+    Statement::new("brief")
+        .with("agent", query.agent_id)
+        .with("session_id", query.session_id)
+        .with("project_id", query.project_id)
+        .with("steps", query.steps)
+        .with("now", query.now)
+}
+
+fn prompt(row: &mut Row) -> Result<BriefPrompt> {
+    let added = row.opt_text(TEXT + 2)?;
+    Ok(BriefPrompt {
+        id: row.id(ID)?,
+        text: row.text(TEXT)?,
+        // Anybody may have written the metadata: what is no list of texts is none.
+        added: added.and_then(|added| serde_json::from_str(&added).ok()).unwrap_or_default(),
+        status: row.opt_word(TEXT + 1)?.unwrap_or(RequestStatus::Active),
+        created_at: row.time(TIME)?,
+    })
+}
+
+fn work(row: &mut Row) -> Result<BriefWork> {
+    Ok(BriefWork {
+        id: row.id(ID)?,
+        description: row.opt_text(TEXT)?,
+        status: row.opt_word(TEXT + 1)?.unwrap_or(SubtaskStatus::Pending),
+        agent_type: row.opt_text(TEXT + 2)?,
+        agent_id: row.opt_text(TEXT + 3)?,
+        task_name: row.opt_text(TEXT + 4)?,
+        result: row.opt_json(TEXT + 5)?,
+        wave_number: row.opt_int32(NUMBER)?,
+        created_at: row.time(TIME)?,
+        started_at: row.opt_time(TIME + 1)?,
+        completed_at: row.opt_time(TIME + 2)?,
+        blocked_by: row.opt_ids(LIST)?.unwrap_or_default(),
+    })
+}
+
+fn message(row: &mut Row) -> Result<ContextMessage> {
+    let content = row.text(TEXT + 2)?;
+    Ok(ContextMessage {
+        id: row.id(ID)?,
+        from_agent: row.opt_text(TEXT)?,
+        topic: row.opt_text(TEXT + 1)?,
+        // A very long one was cut in the database, and is no document any more.
+        content: JsonObject::parse(&content)
+            .unwrap_or_else(|_| JsonObject::from_value(serde_json::json!({ "message": content }))),
+        is_broadcast: row.opt_text(TEXT + 3)?.is_none(),
+        priority: row.opt_int32(NUMBER)?.unwrap_or(0),
+        created_at: row.time(TIME)?,
+    })
+}
+
+fn step(row: &mut Row) -> Result<BriefStep> {
+    Ok(BriefStep {
+        id: row.id(ID)?,
+        tool_name: row.text(TEXT)?,
+        input: row.opt_bytes(BYTES)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        paths: row.texts(LIST)?,
+        exit_code: row.opt_int32(NUMBER)?.unwrap_or(0),
+        created_at: row.time(TIME)?,
+    })
+}
+
+/// Sorts the rows by their kinds.
+pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
+    let mut brief = BriefRows::default();
+    for mut row in rows {
+        let row = &mut row;
+        match row.int(KIND)? {
+            0 => {}
+            1 if brief.project.is_none() => {
+                let (id, path, name) = (row.id(ID)?, row.text(TEXT)?, row.opt_text(TEXT + 1)?);
+                brief.project = Some(ContextProject { id, name, path });
+            }
+            1 => {}
+            2 => brief.prompts.push(prompt(row)?),
+            3 => {
+                let work = work(row)?;
+                // The parts of the query overlap.
+                if brief.work.iter().all(|known| known.id != work.id) {
+                    brief.work.push(work);
+                }
+            }
+            4 => brief.messages.push(message(row)?),
+            5 => {
+                let blocking = BriefBlocking {
+                    id: row.id(ID)?,
+                    blocked_by: row.text(TEXT)?,
+                    blocked_agent: row.text(TEXT + 1)?,
+                    reason: row.opt_text(TEXT + 2)?,
+                    created_at: row.time(TIME)?,
+                };
+                if brief.blockings.iter().all(|known| known.id != blocking.id) {
+                    brief.blockings.push(blocking);
+                }
+            }
+            6 => brief.files.push(BriefFile {
+                paths: row.texts(LIST)?,
+                tool_name: row.text(TEXT)?,
+                times: row.int(NUMBER)?,
+                last_at: row.time(TIME)?,
+            }),
+            7 => brief.failures.push(OpenFailure {
+                action_id: row.id(ID)?,
+                tool_name: row.text(TEXT)?,
+                attempt: row.text(TEXT + 1)?,
+                detail: row.opt_text(TEXT + 2)?,
+                exit_code: row.opt_int32(NUMBER)?.unwrap_or(1),
+                times: row.opt_int32(NUMBER + 1)?.unwrap_or(1),
+                failed_at: row.time(TIME)?,
+            }),
+            8 => brief.steps.push(step(row)?),
+            9 => {
+                brief.summary = Some(BriefSummary {
+                    id: row.id(ID)?,
+                    text: row.opt_text(TEXT)?,
+                    snapshot: row.opt_json(TEXT + 1)?,
+                    created_at: row.time(TIME)?,
+                });
+            }
+            10 => brief.contexts.push(BriefContext {
+                id: row.id(ID)?,
+                progress: row.text(TEXT)?,
+                updated_at: row.time(TIME)?,
+            }),
+            kind => return Err(Error::internal(format!("query brief: there is no kind {kind}"))),
+        }
+    }
+    brief.messages.sort_by(|a, b| {
+        b.priority.cmp(&a.priority).then(a.created_at.cmp(&b.created_at)).then(a.id.cmp(&b.id))
+    });
+    Ok(brief)
+}

@@ -1,0 +1,21 @@
+-- Where each epoch of the log began, as [epoch, first position]: a reader of an earlier epoch has read nothing that was
+-- lost as long as it stands before that.
+alter table event_log_head add column epochs text not null default '[]';
+
+-- What agents listen to, and how far each of them has got on each channel.
+create table agent_channels (
+    agent_id text not null,
+    channel text not null,
+    -- Everything up to here is delivered.
+    epoch integer not null,
+    seq integer not null,
+    -- Up to here it was sent, acknowledged or not.
+    sent_seq integer not null,
+    -- Whether the agent acknowledges what it gets.
+    acknowledges integer not null,
+    -- The connection that is open; when the process dies, it stays here, and nobody knows how far that connection got.
+    holder text,
+    updated_at integer not null,
+    primary key (agent_id, channel)
+) strict, without rowid;
+create index agent_channels_updated on agent_channels (updated_at);

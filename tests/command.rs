@@ -1,0 +1,176 @@
+//! The `dcm` command against a real server: what people and agents type, and what they read.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use dcm_suite::command::{Dcm, Finished};
+use dcm_suite::server::{Server, Store};
+use serde_json::{Value, json};
+
+const SESSION: &str = "258c7280-ae70-4798-800f-63464d01a85d";
+const TRANSCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/transcripts");
+
+fn dcm(server: &Server, arguments: &[&str]) -> Dcm {
+    Dcm::new(arguments).variable("DCM_URL", server.api())
+}
+
+async fn text(server: &Server, arguments: &[&str]) -> String {
+    let text = dcm(server, arguments).run().await.success();
+    assert!(!text.contains('\u{1b}'), "no colours where there is no terminal: {text}");
+    text
+}
+
+async fn report(server: &Server, arguments: &[&str]) -> Value {
+    parsed(&dcm(server, arguments).run().await.success())
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+fn refused(finished: &Finished, code: i32, words: &str) {
+    assert!(finished.status.code() == Some(code) && finished.stderr.contains(words), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_write_to_each_other_and_wait_for_each_other() {
+    let server = Server::start(Store::Embedded).await;
+    let sent =
+        text(&server, &["send", "back", "the", "tests", "pass", "--from", "front", "--priority", "5"]).await;
+    assert!(sent.starts_with("sent to back: ") && sent.contains("nobody of that name"), "{sent}");
+    let object = report(&server, &["send", "all", "{\"a\": 1}", "--from", "front", "--json"]).await;
+    assert_eq!(object["message"]["is_broadcast"], true);
+    // A session's main agent goes by the session's id.
+    let own =
+        dcm(&server, &["send", "back", "\u{1b}[31mred", "--json"]).variable("CLAUDE_CODE_SESSION_ID", "s-1");
+    assert_eq!(parsed(&own.run().await.success())["message"]["from_agent"], "s-1");
+
+    let inbox = text(&server, &["inbox", "back"]).await;
+    for expected in ["* front workflow.progress", "    the tests pass\n", "    {\"a\":1}", "\u{fffd}[31mred"]
+    {
+        assert!(inbox.contains(expected), "{expected}: {inbox}");
+    }
+    let again = report(&server, &["inbox", "back", "--json"]).await;
+    assert!(again["messages"].as_array().unwrap().iter().all(|message| message["already_read"] == true));
+    assert!(text(&server, &["inbox", "s-2", "--no-broadcasts"]).await.contains("no messages for s-2"));
+
+    assert_eq!(
+        text(&server, &["block", "back", "--by", "front", "--reason", "x"]).await,
+        "back is blocked by front\n"
+    );
+    let state = server.calls().get("/api/blocking/back").await;
+    assert_eq!(state["blocked_by"][0]["by_agent"], "front");
+    let freed = text(&server, &["unblock", "back", "--by", "front"]).await;
+    assert_eq!(freed, "back is no longer blocked by front\n");
+    refused(&dcm(&server, &["unblock", "back", "--by", "front"]).run().await, 1, "answers");
+    refused(&dcm(&server, &["send", "back", "hello"]).run().await, 2, "name the agent");
+    refused(
+        &dcm(&server, &["send", "back", "x", "--from", "a", "--topic", "gossip"]).run().await,
+        2,
+        "topic",
+    );
+
+    let token = text(&server, &["token", "back"]).await;
+    assert_eq!(token.trim().split('.').count(), 2, "{token}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_and_what_to_do_it_with() {
+    let server = Server::start(Store::Embedded).await;
+    text(&server, &["import", TRANSCRIPTS]).await;
+    let project = "/home/USER/projects/spotter-worktrees/spotter-gqc";
+    let tree = text(&server, &["tree", project]).await;
+    assert!(tree.starts_with("spotter-gqc  /home/USER"), "{tree}");
+    for expected in ["[completed]", "  wave 0 ", "claude-code-guide"] {
+        assert!(tree.contains(expected), "{expected}: {tree}");
+    }
+    let found = report(&server, &["tree", project, "--json"]).await;
+    let id = found["hierarchy"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(report(&server, &["tree", &id, "--json"]).await, found);
+    let newest = text(&server, &["tree", &id, "--requests", "1"]).await;
+    assert!(newest.contains("earlier requests") && newest.lines().count() < tree.lines().count());
+    refused(&dcm(&server, &["tree", "/no/such/project"]).run().await, 1, "answers");
+
+    let suggestions = report(&server, &["suggest", "edit", "router", "--json"]).await;
+    assert_eq!(suggestions["keywords"], json!(["edit", "router"]));
+    let nothing = text(&server, &["suggest", "qqqqq"]).await;
+    assert_eq!(nothing, "nothing served these words before\n");
+
+    let brief = text(&server, &["brief", SESSION, "--session", SESSION, "--max-tokens", "500"]).await;
+    assert!(brief.len() > 40, "{brief}");
+    assert!(report(&server, &["brief", "nobody", "--json"]).await["message"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hooks_missed_is_told_and_mended() {
+    let server = Server::start(Store::Embedded).await;
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".claude/projects/-home-x");
+    std::fs::create_dir_all(&folder).unwrap();
+    let whole = std::fs::read_to_string(Path::new(TRANSCRIPTS).join(format!("{SESSION}.jsonl"))).unwrap();
+    let transcript = folder.join(format!("{SESSION}.jsonl"));
+    let half: String =
+        whole.lines().take(whole.lines().count() / 2).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&transcript, half).unwrap();
+    let at_home = |arguments: &[&str]| dcm(&server, arguments).home(home.path());
+    let _ = at_home(&["import"]).run().await.success();
+    std::fs::write(&transcript, &whole).unwrap();
+
+    let first = parsed(&at_home(&["reconcile", SESSION, "--json"]).run().await.success());
+    let missed = first["missed"]["actions"].as_u64().unwrap();
+    assert!(missed > 10 && missed < 186, "{first}");
+    let by_tool: u64 =
+        first["missed_tools"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(by_tool, missed);
+    // Inside an agent's shell the session is known.
+    let again = at_home(&["reconcile"]).variable("CLAUDE_CODE_SESSION_ID", SESSION).run().await.success();
+    assert!(again.contains("actions          186       0 missed"), "{again}");
+    refused(&at_home(&["reconcile", "nobody"]).run().await, 2, "there is no transcript");
+    refused(&at_home(&["reconcile", "../x"]).run().await, 2, "there is no transcript");
+    refused(&at_home(&["reconcile"]).run().await, 2, "name the session");
+    refused(&at_home(&["reconcile", "--transcript", "/nowhere"]).run().await, 1, "/nowhere");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_seen_as_they_happen_and_from_where_one_was() {
+    let server = Server::start(Store::Embedded).await;
+    // The name keeps a place on the server, so that nothing is missed whenever the watch begins.
+    let watch = ["watch", "global", "--as", "me", "--json", "-n", "1"];
+    let running = dcm(&server, &watch).start();
+    // Until the first watch is there, nobody knows its name.
+    let post = |path: String| {
+        let calls = server.calls();
+        async move { calls.post("/api/projects", &json!({"path": path})).await }
+    };
+    let mut number = 0;
+    let mut ended = Box::pin(running.wait());
+    let finished = loop {
+        tokio::select! {
+            finished = &mut ended => break finished,
+            _ = post(format!("/p/{number}")) => number += 1,
+        }
+    };
+    let first = parsed(&finished.success());
+    assert_eq!(first["event"], "project.created");
+    // From there on everything comes, in order, to whoever asks.
+    post("/p/last".to_owned()).await;
+    let position = first["position"].as_str().unwrap();
+    let lines = dcm(&server, &["watch", "--after", position, "--json", "-n", "1"]).run().await.success();
+    assert_eq!(parsed(&lines)["event"], "project.created");
+    assert_ne!(parsed(&lines)["id"], first["id"]);
+    let line = text(&server, &["watch", "--after", position, "-n", "1"]).await;
+    assert!(line.contains("project.created"), "{line}");
+    refused(&dcm(&server, &["watch", "--after", "nonsense"]).run().await, 2, "--after");
+}
+
+#[tokio::test]
+async fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = Dcm::new(["completions", shell]).run().await.success();
+        for command in ["hooks", "inbox", "reconcile", "suggest", "doctor"] {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+    refused(&Dcm::new(["completions", "abacus"]).run().await, 2, "possible values");
+}

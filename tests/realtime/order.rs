@@ -1,0 +1,92 @@
+//! Transactions that begin in one order and commit in another: no reader passes over anything.
+
+use dcm_client::listen::Item;
+use dcm_suite::postgres::Database;
+use dcm_suite::server::Options;
+use dcm_suite::wire::Wire;
+use serde_json::json;
+
+use crate::storm::client;
+
+/// Reads the whole log of a node in small pages, each from where the last one ended.
+async fn names_after(api: &dcm_suite::calls::Calls, after: &str) -> (Vec<String>, String) {
+    let (mut names, mut after) = (Vec::new(), after.to_owned());
+    loop {
+        let page = api.get(&format!("/api/events?after={after}&limit=2")).await;
+        assert_eq!(page["gap"], json!(null), "{page}");
+        let events = page["events"].as_array().unwrap();
+        names.extend(events.iter().map(|event| event["data"]["id"].as_str().unwrap().to_owned()));
+        page["next"].as_str().unwrap().clone_into(&mut after);
+        if events.is_empty() {
+            return (names, after);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_stays_open_hides_nothing_from_any_reader() {
+    let database = Database::create();
+    let wire = Wire::to(database.url()).await;
+    let slow = Options::on_database(&wire.by_way(database.url())).start().await;
+    let other = Options::on_database(database.url()).start().await;
+    let third = Options::on_database(database.url()).start().await;
+    let mut listener = client(&third.api()).listen().channel("global").open().await.unwrap();
+    assert!(matches!(listener.next().await, Some(Ok(Item::Connected))));
+
+    let session = |id: &str| json!({"id": id});
+    let readers = [slow.calls(), other.calls(), third.calls()];
+    let (_, mut after) = names_after(&readers[2], "0").await;
+    let mut expected = Vec::new();
+    for round in 0..5 {
+        // Its positions are given out, its events are written, and then it waits.
+        wire.hold_next();
+        let (api, held) = (slow.calls(), format!("held-{round}"));
+        let first = tokio::spawn(async move { api.post("/api/sessions", &session(&held)).await });
+        wire.broken().await;
+        let api = other.calls();
+        let quick: Vec<String> = (0..3).map(|number| format!("quick-{round}-{number}")).collect();
+        let bodies: Vec<_> = quick.iter().map(|id| session(id)).collect();
+        let second = tokio::spawn(async move {
+            for body in bodies {
+                api.post("/api/sessions", &body).await;
+            }
+        });
+        // Whoever reads now must not get beyond what it cannot see. The second transaction has to be under way: it is
+        // when PostgreSQL has somebody who waits.
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() \
+                       and wait_event_type = 'Lock'";
+        while database.value(waiting) == "0" && !second.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let mut early = Vec::new();
+        for api in &readers {
+            early.push(names_after(api, &after).await);
+        }
+        wire.release();
+        first.await.unwrap();
+        second.await.unwrap();
+
+        expected.push(format!("held-{round}"));
+        expected.extend(quick);
+        for (api, (mut names, seen)) in readers.iter().zip(early) {
+            let (rest, end) = names_after(api, &seen).await;
+            names.extend(rest);
+            names.sort();
+            let mut all = expected[round * 4..].to_vec();
+            all.sort();
+            assert_eq!(names, all, "from {after} by way of {seen}");
+            end.clone_into(&mut after);
+        }
+    }
+    let mut heard = Vec::new();
+    while heard.len() < expected.len() {
+        let event = listener.next_event().await.unwrap().unwrap();
+        if event.name == "session.created" {
+            heard.push(event.data["id"].as_str().unwrap().to_owned());
+        }
+    }
+    heard.sort();
+    expected.sort();
+    assert_eq!(heard, expected);
+    listener.close().await;
+}
