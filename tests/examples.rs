@@ -11,6 +11,7 @@ macro_rules! examples {
 }
 
 examples! {
+    brief "../examples/brief.rs",
     handover "../examples/handover.rs",
     quickstart "../examples/quickstart.rs",
     remote "../examples/remote.rs",
@@ -146,4 +147,15 @@ async fn quickstart_prints_the_tree_and_a_brief() {
     // The store outlives the program: the second run finds the prompt of the first.
     let second = quickstart::run(folder.path()).await.unwrap();
     assert_eq!(second.matches("\"Add a search box\" (active)").count(), 2, "{second}");
+}
+
+#[tokio::test]
+async fn a_brief_fits_its_budget() {
+    let mut last = 0;
+    for budget in [100, 300, 2000] {
+        let brief = brief::run(budget).await.unwrap();
+        assert!(brief.token_count <= i64::from(budget), "{} tokens of {budget}", brief.token_count);
+        assert!(brief.token_count > 0 && brief.token_count >= last, "a larger budget says no less");
+        last = brief.token_count;
+    }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Load {
     pub(crate) events: u64,
     /// Events in a second; as many as can be without.
     #[arg(long)]
-    pub(crate) rate: Option<f64>,
+    pub(crate) rate: Option<u64>,
     /// How many of the subscribers do not read.
     #[arg(long, default_value_t = 0)]
     pub(crate) stalled: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Load {
 
 /// Published and not yet heard by everybody, at most.
 const IN_FLIGHT: u64 = 512;
-const PUBLISHERS: u64 = 4;
+const PUBLISHERS: u16 = 4;
 /// After so long without anything new, what is missing is lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -77,29 +77,22 @@ pub(crate) async fn run(load: Load) {
     publishers.abort_all();
     let count = latencies.len() as u64;
     latencies.sort_unstable();
-    let at =
-        |part: f64| latencies.get(((latencies.len() as f64 - 1.0) * part) as usize).copied().unwrap_or(0);
-    crate::say(
-        &json!({
-            "received": count,
-            "lost": reading * load.events - count,
-            "seconds": ended.duration_since(began).as_secs_f64(),
-            "p50": f64::from(at(0.5)) / 1e3,
-            "p99": f64::from(at(0.99)) / 1e3,
-            "cpu": cpu_seconds(),
-        })
-        .to_string(),
-    );
+    let at = |percent: usize| {
+        latencies.get(latencies.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0)
+    };
+    let micros = u64::try_from(ended.duration_since(began).as_micros()).expect("a short time");
+    let said = json!({"received": count, "lost": reading * load.events - count, "micros": micros,
+        "p50": at(50), "p99": at(99), "cpu": cpu_centiseconds()});
+    crate::say(&said.to_string());
     drop(stalled);
 }
 
-/// The processor time of this process so far.
-fn cpu_seconds() -> f64 {
+/// The processor time of this process so far, in the unit that Linux tells it in.
+fn cpu_centiseconds() -> u64 {
     let text = std::fs::read_to_string("/proc/self/stat").expect("Linux");
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |index: usize| fields[index].parse::<f64>().expect("ticks");
-    // utime and stime, in hundredths of a second on every Linux there is.
-    (ticks(11) + ticks(12)) / 100.0
+    // utime and stime.
+    [11, 12].iter().map(|&index| fields[index].parse::<u64>().expect("ticks")).sum()
 }
 
 fn micros() -> u64 {
@@ -133,7 +126,7 @@ fn frame(text: &str) -> Vec<u8> {
     match u16::try_from(text.len()).expect("a short frame") {
         length @ ..126 => bytes.push(0x80 | u8::try_from(length).expect("below 126")),
         length => {
-            bytes.push(0x80 | 126);
+            bytes.push(0xfe);
             bytes.extend(length.to_be_bytes());
         }
     }
@@ -203,7 +196,7 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 }
 
 /// Publishes every event whose number is its own modulo [`PUBLISHERS`], not too far ahead of the subscribers.
-async fn publish(load: Load, own: u64, subscribers: u64, received: Arc<AtomicU64>) {
+async fn publish(load: Load, own: u16, subscribers: u64, received: Arc<AtomicU64>) {
     let stream = connect(load.port).await.expect("a connection");
     let (mut read, mut write) = stream.into_split();
     // Answers are not looked at: what counts is what arrives at the subscribers.
@@ -213,10 +206,10 @@ async fn publish(load: Load, own: u64, subscribers: u64, received: Arc<AtomicU64
     });
     let text = "x".repeat(100);
     let began = Instant::now();
-    for number in (own..load.events).step_by(PUBLISHERS as usize) {
+    for number in (u64::from(own)..load.events).step_by(usize::from(PUBLISHERS)) {
         match load.rate {
             Some(rate) => {
-                let due = began + Duration::from_secs_f64(number as f64 / rate);
+                let due = began + Duration::from_micros(number * 1_000_000 / rate);
                 tokio::time::sleep_until(due.into()).await;
             }
             None => {

@@ -44,12 +44,13 @@ enum Part {
 /// What one load measured.
 #[derive(Debug, Clone, Copy)]
 struct Outcome {
-    per_second: f64,
-    p50: f64,
-    p99: f64,
+    per_second: u64,
+    /// In microseconds.
+    p50: u64,
+    p99: u64,
     lost: u64,
-    /// How much of one processor the client took.
-    cpu: f64,
+    /// How much of one processor the client took, in percent.
+    cpu: u64,
 }
 
 struct Reference(Child, u16);
@@ -88,14 +89,14 @@ fn measure(load: &Load) -> Outcome {
     }
     let output = command.stderr(Stdio::inherit()).output().expect("this program");
     let text: Value = serde_json::from_slice(&output.stdout).expect("what the client says");
-    let number = |name: &str| text[name].as_f64().expect("a number");
-    let seconds = number("seconds").max(1e-9);
+    let number = |name: &str| text[name].as_u64().expect("a number");
+    let micros = number("micros").max(1);
     Outcome {
-        per_second: number("received") / seconds,
+        per_second: number("received") * 1_000_000 / micros,
         p50: number("p50"),
         p99: number("p99"),
-        lost: text["lost"].as_u64().expect("a number"),
-        cpu: number("cpu") / seconds,
+        lost: number("lost"),
+        cpu: number("cpu") * 1_000_000 / micros,
     }
 }
 
@@ -137,18 +138,15 @@ async fn compare(arguments: &Arguments) {
             let bare = measure(&load(reference.1, "topics/bench"));
             note("bare broadcaster", bare);
             // Half of its capacity, without and with somebody who does not read.
-            let rate = bare.per_second / 2.0 / subscribers as f64;
+            let rate = (bare.per_second / 2 / subscribers as u64).max(1);
             for store in [Store::Embedded, Store::Postgres] {
                 let Some((server, _database)) = arguments.start(store, &cluster).await else { continue };
                 let port = port_of(&server);
                 note(&format!("{store:?}"), measure(&load(port, "topics/bench")));
                 for stalled in [0, 1] {
-                    let ten_seconds = (rate * 10.0).max(10.0) as u64;
                     let paced =
-                        Load { rate: Some(rate), events: ten_seconds, stalled, ..load(port, "topics/bench") };
-                    let name = format!("{store:?}, {rate:.0} events/s, {stalled} not reading");
-                    // The rate differs from run to run; what it is half of is the same.
-                    let name = name.replace(&format!("{rate:.0} events/s"), "at half the reference's rate");
+                        Load { rate: Some(rate), events: rate * 10, stalled, ..load(port, "topics/bench") };
+                    let name = format!("{store:?}, at half the reference's rate, {stalled} not reading");
                     note(&name, measure(&paced));
                 }
             }
@@ -161,11 +159,11 @@ async fn compare(arguments: &Arguments) {
             let middle = median(outcomes);
             let lost = if middle.lost > 0 { format!(", **{} lost**", middle.lost) } else { String::new() };
             say(&format!(
-                "| {subscribers} | {name}{lost} | {:.0} | {:.2} | {:.1} | {:.1} | {:.2} |",
+                "| {subscribers} | {name}{lost} | {} | {} % | {} | {} | {} % |",
                 middle.per_second,
-                middle.per_second / capacity.unwrap_or(f64::NAN),
-                middle.p50,
-                middle.p99,
+                middle.per_second * 100 / capacity.unwrap_or(u64::MAX).max(1),
+                millis(middle.p50),
+                millis(middle.p99),
                 middle.cpu
             ));
         }
@@ -190,10 +188,14 @@ fn port_of(server: &Server) -> u16 {
     server.socket().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
 }
 
+fn millis(micros: u64) -> String {
+    format!("{}.{}", micros / 1000, micros % 1000 / 100)
+}
+
 /// The one in the middle, by deliveries in a second.
 fn median(outcomes: &[Outcome]) -> Outcome {
     let mut sorted = outcomes.to_vec();
-    sorted.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+    sorted.sort_by_key(|outcome| outcome.per_second);
     sorted[(sorted.len() - 1) / 2]
 }
 

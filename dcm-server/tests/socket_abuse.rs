@@ -147,7 +147,7 @@ async fn a_slow_reader_is_no_ones_trouble_and_loses_nothing() {
     publisher.must(json!({"type": "unsubscribe", "channel": "global"})).await;
     // More than the buffers of both systems and the events that are held in memory.
     let filler = "x".repeat(20_000);
-    let many = 1500;
+    let many = 900;
     for number in 0..many {
         let data = json!({"n": number, "filler": filler});
         publisher

@@ -86,6 +86,7 @@ impl Brief {
                 include_messages: None,
                 include_blocking: None,
                 history_limit: None,
+                explain: None,
             })
             .await;
         answered(client, as_json, answer, |answer| match answer {

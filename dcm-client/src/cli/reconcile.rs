@@ -49,8 +49,8 @@ struct Report {
     missed: IngestCounts,
     /// The tool calls among them, by tool.
     missed_tools: BTreeMap<String, u64>,
-    /// What it had wrong, such as the owner of a tool call.
-    corrected: usize,
+    /// What it had wrong or not as a whole, such as the owner of a tool call.
+    corrected: IngestCounts,
     /// What it had already.
     known: usize,
 }
@@ -136,11 +136,8 @@ async fn reconcile(client: &Client, session: &SessionFile) -> std::result::Resul
             observations,
         };
         let answer = client.ingest(batch).await?;
-        report.missed.requests += answer.created.requests;
-        report.missed.subtasks += answer.created.subtasks;
-        report.missed.actions += answer.created.actions;
-        report.missed.compactions += answer.created.compactions;
-        report.corrected += answer.updated;
+        add(&mut report.missed, answer.created);
+        add(&mut report.corrected, answer.corrected);
         report.known += answer.known;
     }
     for (tool, count) in tools(client, &session_id).await? {
@@ -150,6 +147,13 @@ async fn reconcile(client: &Client, session: &SessionFile) -> std::result::Resul
         }
     }
     Ok(Some(report))
+}
+
+fn add(sum: &mut IngestCounts, more: IngestCounts) {
+    sum.requests += more.requests;
+    sum.subtasks += more.subtasks;
+    sum.actions += more.actions;
+    sum.compactions += more.compactions;
 }
 
 /// The tool calls that the server has of a session, by tool.
@@ -196,18 +200,20 @@ impl Report {
 
     fn to_text(&self) -> String {
         let mut text = format!("Session {}\n", self.session_id);
-        let mut row = |what: &str, holds: u64, missed: usize| {
+        let (missed, corrected) = (self.missed, self.corrected);
+        let mut row = |what: &str, holds: Option<u64>, missed: usize, corrected: usize| {
+            let holds = holds.map_or_else(String::new, |holds| holds.to_string());
             // Writing to a String cannot fail, here and below.
-            let _ = writeln!(text, "  {what:<12}{holds:>8}  {missed:>6} missed");
+            let _ = writeln!(text, "  {what:<12}{holds:>8}  {missed:>6} missed  {corrected:>6} corrected");
         };
-        row("requests", self.requests, self.missed.requests);
-        row("actions", self.actions, self.missed.actions);
-        row("compactions", self.compactions, self.missed.compactions);
-        let _ = writeln!(text, "  subtasks that were missed: {}", self.missed.subtasks);
+        row("requests", Some(self.requests), missed.requests, corrected.requests);
+        row("actions", Some(self.actions), missed.actions, corrected.actions);
+        row("subtasks", None, missed.subtasks, corrected.subtasks);
+        row("compactions", Some(self.compactions), missed.compactions, corrected.compactions);
         for (tool, count) in &self.missed_tools {
-            let _ = writeln!(text, "    {tool}: {count}");
+            let _ = writeln!(text, "  missed: {count} of {tool}");
         }
-        let _ = writeln!(text, "  corrected: {}, known already: {}", self.corrected, self.known);
+        let _ = writeln!(text, "  known already: {}", self.known);
         text
     }
 }

@@ -155,11 +155,13 @@ pub(super) fn ack(id: &Value, more: &[(&str, Value)], now: Timestamp) -> Vec<u8>
 
 /// The refusal of a frame: an ack where it had an id, an error where not.
 pub(super) fn refusal(id: Option<&Value>, error: &Error, now: Timestamp) -> Vec<u8> {
-    let words = in_words(error);
+    let (words, code) = (in_words(error), code_of(error.kind()));
     let now = now.as_millis();
     text(&match id {
-        Some(id) => json!({"type": "ack", "id": id, "success": false, "error": words, "timestamp": now}),
-        None => json!({"type": "error", "error": words, "code": code_of(error.kind()), "timestamp": now}),
+        Some(id) => {
+            json!({"type": "ack", "id": id, "success": false, "error": words, "code": code, "timestamp": now})
+        }
+        None => json!({"type": "error", "error": words, "code": code, "timestamp": now}),
     })
 }
 

@@ -126,6 +126,9 @@ pub enum Observation {
         agent_id: String,
         /// When.
         at: Timestamp,
+        /// The prompt it was for; the newest of the session unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt_key: Option<String>,
         /// What kind of agent it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent_type: Option<String>,
@@ -186,6 +189,9 @@ pub enum Observation {
         at: Timestamp,
         /// What is to be done.
         subject: String,
+        /// The prompt it was for; the newest of the session unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt_key: Option<String>,
         /// The agent that is to do it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent_id: Option<String>,
@@ -196,6 +202,9 @@ pub enum Observation {
         task_id: String,
         /// When.
         at: Timestamp,
+        /// The prompt it was for; the newest of the session unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt_key: Option<String>,
     },
     /// The session's context is about to be compacted.
     CompactionStarted {
@@ -298,8 +307,9 @@ impl Observation {
                     .filter(|text| !text.is_empty())
                     .map_or(Ok(()), |text| key("agent_type", text))
             }
-            Self::AgentStopped { agent_id, agent_type, result, .. } => {
+            Self::AgentStopped { agent_id, prompt_key, agent_type, result, .. } => {
                 key("agent_id", agent_id)?;
+                optional_key("prompt_key", prompt_key)?;
                 texts(&[("result", result.as_deref())])?;
                 agent_type
                     .as_deref()
@@ -323,12 +333,16 @@ impl Observation {
                 texts(&[("input", input.as_deref()), ("output", output.as_deref())])?;
                 file_paths.iter().try_for_each(|path| texts(&[("file_paths", Some(path))]))
             }
-            Self::TaskCreated { task_id, subject, agent_id, .. } => {
+            Self::TaskCreated { task_id, subject, prompt_key, agent_id, .. } => {
                 key("task_id", task_id)?;
+                optional_key("prompt_key", prompt_key)?;
                 optional_key("agent_id", agent_id)?;
                 texts(&[("subject", Some(subject))])
             }
-            Self::TaskCompleted { task_id, .. } => key("task_id", task_id),
+            Self::TaskCompleted { task_id, prompt_key, .. } => {
+                key("task_id", task_id)?;
+                optional_key("prompt_key", prompt_key)
+            }
             Self::CompactionStarted { trigger, instructions, .. } => {
                 texts(&[("trigger", trigger.as_deref()), ("instructions", instructions.as_deref())])
             }

@@ -90,6 +90,39 @@ pub async fn channels_have_their_own_events(api: &impl Api) {
     assert!(same.is_some_and(|event| event.data.get("priority").is_none()), "global says less");
 }
 
+/// Mail to a type of agent reaches those of that type that are at work in the project.
+pub async fn mail_to_a_type_reaches_agents_at_work(api: &impl Api) {
+    let fixture = Fixture::new();
+    let start = head(api).await;
+    let tree = fixture.tree(api).await;
+    let (kind, agent, idle) = (fixture.name("kind"), fixture.name("agent"), fixture.name("idle"));
+    for (agent, status) in [(&agent, SubtaskStatus::Running), (&idle, SubtaskStatus::Pending)] {
+        let input = crate::api::subtasks::SubtaskCreate {
+            agent_type: Some(kind.clone()),
+            agent_id: Some(agent.clone()),
+            status: Some(status),
+            ..inputs::subtask(tree.task.id)
+        };
+        must(api.execute(input).await, "creating a subtask");
+    }
+    let other = fixture.project(api, "other").await;
+    for project_id in [Some(tree.project.id), Some(other.id), None] {
+        let input =
+            crate::api::messages::MessageSend { project_id, ..inputs::direct(&fixture.name("from"), &kind) };
+        let sent = must(api.execute(input).await, "sending a message").message;
+        assert_eq!(sent.known_recipient, Some(true), "a type that is at work is known");
+    }
+    for (agent, mails) in [(agent, 2), (idle, 0)] {
+        let issue = AuthToken { agent_id: agent.clone(), session_id: None };
+        let token = must(api.execute(issue).await, "issuing a token").token;
+        let channel = Some(format!("agents/{agent}"));
+        let own = EventList { after: Some(start), channel, token: Some(token), ..list() };
+        let own = rest(api, own, 100).await;
+        let found = own.iter().filter(|event| event.event == "message.new").count();
+        assert_eq!(found, mails, "mail for {agent}");
+    }
+}
+
 /// Channels of agents and sessions are for themselves; bad input names the field.
 pub async fn foreign_channels_are_refused(api: &impl Api) {
     let fixture = Fixture::new();

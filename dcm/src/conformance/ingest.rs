@@ -253,6 +253,7 @@ pub async fn failures_fail_the_request(api: &impl Api) {
     let failed = Observation::AgentStopped {
         agent_id: name.clone(),
         at: agent.at(3),
+        prompt_key: None,
         agent_type: None,
         result: None,
         failed: true,
@@ -370,6 +371,7 @@ pub async fn task_list_entries_are_subtasks(api: &impl Api) {
         task_id: "7".to_owned(),
         at: scene.at(2),
         subject: subject.clone(),
+        prompt_key: None,
         agent_id: None,
     };
     let prompt = observed::prompt("p1", scene.at(1), "Go");
@@ -384,7 +386,7 @@ pub async fn task_list_entries_are_subtasks(api: &impl Api) {
         entry.clone()
     };
     assert!(!entry().await.status.is_final(), "an entry is open until it is completed");
-    let completed = Observation::TaskCompleted { task_id: "7".to_owned(), at: scene.at(3) };
+    let completed = Observation::TaskCompleted { task_id: "7".to_owned(), at: scene.at(3), prompt_key: None };
     scene.send(api, vec![completed.clone()]).await;
     assert_eq!(entry().await.status, SubtaskStatus::Completed, "a completed entry is done");
     let answer = scene.send(api, vec![created, completed]).await;

@@ -281,6 +281,7 @@ pub(super) mod observed {
             agent_id: agent_id.to_owned(),
             at,
             agent_type: None,
+            prompt_key: None,
             result: Some(result.to_owned()),
             failed: false,
             reported: false,

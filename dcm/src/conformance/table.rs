@@ -175,6 +175,7 @@ macro_rules! for_each_conformance_case {
             events {
                 events_are_in_order_and_resumable: event_list;
                 channels_have_their_own_events: event_list message_send auth_token;
+                mail_to_a_type_reaches_agents_at_work: event_list message_send subtask_create auth_token;
                 foreign_channels_are_refused: event_list auth_token;
                 a_position_that_never_was_is_a_gap: event_list;
             }

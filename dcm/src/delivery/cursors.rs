@@ -192,7 +192,10 @@ async fn load(store: &dyn Storage, agent: String) -> Result<Known> {
 }
 
 fn copy(written: &Result<()>) -> Result<()> {
-    written.as_ref().map(|()| ()).map_err(|error| Error::new(error.kind(), error.message()))
+    match written {
+        Ok(()) => Ok(()),
+        Err(error) => Err(Error::new(error.kind(), error.message())),
+    }
 }
 
 fn ended() -> Error {

@@ -40,6 +40,9 @@ impl Mailbox {
     }
 }
 
+/// Those who listen to a channel, by the name of their connection.
+type Listeners = HashMap<Arc<str>, Arc<Mailbox>>;
+
 /// Everybody who is connected to this process.
 pub(crate) struct Hub {
     pub(super) feed: Feed,
@@ -48,8 +51,8 @@ pub(crate) struct Hub {
     pub(super) ids: IdSource,
     pub(super) tokenless: bool,
     pub(super) metrics_every_ms: u64,
-    /// By channel, by client.
-    channels: Mutex<HashMap<String, HashMap<Arc<str>, Arc<Mailbox>>>>,
+    /// By channel.
+    channels: Mutex<HashMap<String, Listeners>>,
     clients: AtomicUsize,
     pub(super) unacknowledged: AtomicUsize,
     /// Somebody listens to the numbers now.

@@ -45,7 +45,8 @@ mod metrics;
 mod outstanding;
 mod rights;
 mod subscriber;
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 pub(crate) mod tests;
 
 pub use hub::DeliveryStats;

@@ -63,6 +63,7 @@ struct Subscription {
 /// It is in `global` from the beginning. After [`Subscriber::authenticate`] it also has the channels that its agent
 /// listened to before, each from where the agent had got: what came meanwhile is delivered first, then what is new, in
 /// the order of the log and without a hole.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 #[derive(Debug)]
 pub struct Subscriber {
     hub: Arc<Hub>,

@@ -41,13 +41,16 @@ pub type ChannelMask = u32;
 /// How many channels of an event a mask can say.
 const MASKED: usize = 31;
 
+/// A frame, shared by all who get it.
+type Text = Arc<[u8]>;
+
 #[derive(Debug, Default)]
 struct Texts {
     /// By bit of the mask, what one channel gets.
-    single: OnceLock<Box<[OnceLock<Arc<[u8]>>]>>,
+    single: OnceLock<Box<[OnceLock<Text>]>>,
     /// What readers get who want one text for all their channels. There are as many kinds of readers as there are
     /// different masks: few.
-    joint: Mutex<Vec<(ChannelMask, Arc<[u8]>)>>,
+    joint: Mutex<Vec<(ChannelMask, Text)>>,
 }
 
 impl Entry {

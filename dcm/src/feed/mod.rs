@@ -7,7 +7,8 @@
 mod entry;
 mod follow;
 mod follower;
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests;
 mod window;
 

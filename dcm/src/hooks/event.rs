@@ -269,12 +269,16 @@ fn observations(event: &Event<'_>) -> Vec<Observation> {
                     .map_or_else(|| format!("Task {task_id}"), |text| cut_text(text, TEXT_LIMIT)),
                 task_id,
                 at,
+                prompt_key: event.prompt_key(),
                 agent_id: event.sub_agent(),
             }
         })),
         "TaskCompleted" => {
-            observations
-                .extend(event.key("task_id").map(|task_id| Observation::TaskCompleted { task_id, at }));
+            observations.extend(event.key("task_id").map(|task_id| Observation::TaskCompleted {
+                task_id,
+                at,
+                prompt_key: event.prompt_key(),
+            }));
         }
         "PreCompact" => observations.push(Observation::CompactionStarted {
             at,
@@ -313,6 +317,7 @@ fn prompt(event: &Event<'_>) -> Option<Observation> {
         return Some(Observation::AgentStopped {
             agent_id,
             at: event.at,
+            prompt_key: None,
             agent_type: None,
             result: words,
             failed,
@@ -350,6 +355,7 @@ fn agent_stopped(event: &Event<'_>, failed: bool) -> Option<Observation> {
     Some(Observation::AgentStopped {
         agent_id,
         at: event.at,
+        prompt_key: event.prompt_key(),
         result: event.result().or_else(|| failure(event)),
         failed,
         reported: false,

@@ -94,6 +94,7 @@ fn launched(event: &Event<'_>, tool_use_id: &str, input: &Value, response: &Valu
         observations.push(Observation::AgentStopped {
             agent_id,
             at: event.at,
+            prompt_key: event.prompt_key(),
             agent_type,
             result: joined_text(response.get("content")).map(|text| cut_text(&text, TEXT_LIMIT)),
             failed: false,
@@ -122,12 +123,14 @@ fn task_change(
                 subject: subject.unwrap_or_else(|| format!("Task {task_id}")),
                 task_id,
                 at: event.at,
+                prompt_key: event.prompt_key(),
                 agent_id: event.sub_agent(),
             })
         }
         TaskCall::Complete { task_id } => Some(Observation::TaskCompleted {
             task_id: task_id.or_else(|| word(response, "taskId"))?,
             at: event.at,
+            prompt_key: event.prompt_key(),
         }),
     }
 }

@@ -12,6 +12,9 @@ const COMPLEMENT_PRIOR: f32 = 0.05;
 const WORD_PRIOR: f32 = 0.005;
 /// What the likelihood of single words counts beside the complement of all features.
 const WORD_SHARE: f32 = 0.3;
+/// What it counts how much a tool is used at all. It decides between tools that are used with the same words; where the
+/// words differ it would only drown the seldom ones.
+const USE_SHARE: f32 = 0.12;
 /// How many pairs one question looks at, at most. Features of the fewest tools come first, as they say the most.
 const MOST_PAIRS: usize = 12_288;
 
@@ -345,8 +348,11 @@ impl Weighed<'_> {
         let (total, all) = (self.total.all as f32, tool.all as f32);
         let elsewhere = ((total - all).max(0.0) + assumed) / (total + assumed).max(f32::MIN_POSITIVE);
         let words = tool.words as f32 / (WORD_PRIOR * self.unit * self.evidence.words.max(1) as f32);
-        (self.known.len() as f32 * ln(elsewhere.clamp(1e-9, 1.0)) - WORD_SHARE * self.words * ln(1.0 + words))
-            .min(0.0)
+        let used = ln(1.0 + all / self.unit) - ln(1.0 + total / self.unit);
+        let offset = self.known.len() as f32 * ln(elsewhere.clamp(1e-9, 1.0))
+            - WORD_SHARE * self.words * ln(1.0 + words)
+            + USE_SHARE * used;
+        offset.min(0.0)
     }
 
     /// The share of the features that anything is known of.

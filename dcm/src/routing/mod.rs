@@ -16,6 +16,8 @@ mod question;
 mod recorded;
 mod score;
 mod scorer;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use evaluate::Evaluation;

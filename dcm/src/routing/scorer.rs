@@ -29,6 +29,9 @@ const SAMPLED_FROM: u64 = 32 * 1024;
 /// How many tools are ranked to find out how sure to be of the best.
 const RANKED: usize = 24;
 
+/// The sum of a tool that was used with a word, and nothing speaks for: it comes after all others.
+const UNHEARD: f32 = -50.0;
+
 /// How many words of `why` a suggestion has at most.
 const REASONS: usize = 10;
 
@@ -117,7 +120,8 @@ impl Room {
         self.candidates.clear();
         for tool in tools {
             if !std::mem::replace(&mut self.taken[tool as usize], true) {
-                self.candidates.push(Candidate { tool, sum: self.sums[tool as usize] });
+                let sum = self.sums[tool as usize];
+                self.candidates.push(Candidate { tool, sum: if sum > 0.0 { sum } else { UNHEARD } });
             }
         }
         for candidate in &self.candidates {

@@ -58,7 +58,7 @@ pub struct Footprint {
     pub messages: BTreeSet<MessageId>,
     /// Reading marks by message and agent.
     pub message_reads: BTreeSet<(MessageId, String)>,
-    /// Names of which must be known whether anything was ever heard of them.
+    /// Names of which must be known whether anything was ever heard of them, and which agents of that type are at work.
     pub agents: BTreeSet<String>,
     /// Subscriptions by id.
     pub subscriptions: BTreeSet<SubscriptionId>,
@@ -401,6 +401,8 @@ pub struct State {
     pub message_reads: Table<(MessageId, String), Timestamp>,
     /// Which of the names in [`Footprint::agents`] were ever heard of.
     pub known_agents: BTreeSet<String>,
+    /// Agents at work whose type is one of the names in [`Footprint::agents`]: type, agent, project.
+    pub open_agents: Vec<(String, String, Option<ProjectId>)>,
     /// Subscriptions.
     pub subscriptions: Table<SubscriptionId, Subscription>,
     /// Blockings.
@@ -455,6 +457,7 @@ impl State {
             messages: Table::default(),
             message_reads: Table::default(),
             known_agents: BTreeSet::new(),
+            open_agents: Vec::new(),
             subscriptions: Table::default(),
             blockings: Table::default(),
             compactions: Table::default(),
@@ -578,6 +581,19 @@ impl State {
             self.subtask_keys.insert((session.to_owned(), key.clone()), subtask.id);
         }
         self.subtasks.put(subtask.id, subtask);
+    }
+
+    /// Gives a subtask to another task and counts it there.
+    pub fn move_subtask(&mut self, id: SubtaskId, task: TaskId) {
+        let Some(mut subtask) = self.subtasks.get(&id).cloned() else { return };
+        let (open, failed) = (!subtask.status.is_final(), subtask.status == SubtaskStatus::Failed);
+        for (task, sign) in [(subtask.task_list_id, -1), (task, 1)] {
+            let mut tally = self.task_tallies.get(&task).copied().unwrap_or_default();
+            tally.count(open, failed, sign);
+            self.task_tallies.put(task, tally);
+        }
+        subtask.task_list_id = task;
+        self.subtasks.put(id, subtask);
     }
 
     /// Inserts an action.

@@ -327,6 +327,7 @@ impl Agents {
         let stopped = (end.is_some() || ran_to_its_end).then(|| Observation::AgentStopped {
             agent_id: id.clone(),
             at: voice.last_at.or(end.as_ref().and_then(|end| end.at)).unwrap_or(origin).max(at),
+            prompt_key: turn.map(|turn| turns.list[turn].key.clone()),
             agent_type,
             failed: voice.failed || end.as_ref().is_some_and(|end| end.failed),
             result: voice.words.or(end.and_then(|end| end.words)),

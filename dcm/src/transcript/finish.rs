@@ -123,9 +123,9 @@ fn tool_used(tool: Tool, turn: Option<&Turn>, origin: Timestamp) -> Ordered {
 fn task_changed(at: Timestamp, order: u64, change: TaskChange) -> Ordered {
     let observation = match change {
         TaskChange::Created { task_id, subject, agent } => {
-            Observation::TaskCreated { task_id, at, subject, agent_id: agent }
+            Observation::TaskCreated { task_id, at, subject, prompt_key: None, agent_id: agent }
         }
-        TaskChange::Completed { task_id } => Observation::TaskCompleted { task_id, at },
+        TaskChange::Completed { task_id } => Observation::TaskCompleted { task_id, at, prompt_key: None },
     };
     (at, Phase::Within, order, observation)
 }

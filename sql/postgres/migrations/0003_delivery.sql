@@ -19,3 +19,6 @@ create table if not exists agent_channels (
     primary key (agent_id, channel)
 ) with (fillfactor = 70);
 create index if not exists agent_channels_updated on agent_channels (updated_at);
+
+-- Whether anything was ever heard of an agent that only reads its mail.
+create index if not exists message_reads_agent on message_reads (agent_id);

@@ -19,3 +19,6 @@ create table agent_channels (
     primary key (agent_id, channel)
 ) strict, without rowid;
 create index agent_channels_updated on agent_channels (updated_at);
+
+-- Whether anything was ever heard of an agent that only reads its mail.
+create index message_reads_agent on message_reads (agent_id);

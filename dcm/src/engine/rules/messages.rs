@@ -4,7 +4,7 @@ use serde_json::json;
 use super::unknown_parent;
 use crate::api::messages::{MessageSend, MessageSent, SentMessage};
 use crate::error::Result;
-use crate::id::MessageId;
+use crate::id::{MessageId, ProjectId};
 use crate::model::Message;
 use crate::storage::{Command, Footprint, State, agent_channels};
 use crate::time::Timestamp;
@@ -35,7 +35,14 @@ pub(super) fn announce_message(state: &mut State, message: &Message) {
     });
     let mut data = summary.clone();
     data["priority"] = json!(message.priority);
-    state.emit("message.new", message_channels(message), data, summary);
+    // Mail to a type reaches the agents of that type that are at work in the project.
+    let is_meant = |(kind, _, project): &&(String, String, Option<ProjectId>)| {
+        Some(kind) == message.to_agent.as_ref()
+            && (message.project_id.is_none() || message.project_id == *project)
+    };
+    let at_work: Vec<String> =
+        state.open_agents.iter().filter(is_meant).map(|(_, agent, _)| format!("agents/{agent}")).collect();
+    state.emit("message.new", message_channels(message).chain(at_work), data, summary);
 }
 
 impl Command for SendMessage {

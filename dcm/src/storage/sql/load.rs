@@ -311,7 +311,11 @@ pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> 
                 state.message_reads.load(mark, row.time(2)?);
             }
             Load::KnownAgents => {
-                state.known_agents.insert(row.text(0)?);
+                let name = row.text(0)?;
+                match row.opt_text(1)? {
+                    None => drop(state.known_agents.insert(name)),
+                    Some(agent) => state.open_agents.push((name, agent, row.opt_id(2)?)),
+                }
             }
             Load::Subscriptions => {
                 let subscription = Subscription::from_row(row)?;

@@ -57,6 +57,10 @@ fn head(rows: Vec<Row>) -> Result<LogHead> {
     head.ok_or_else(|| Error::internal("the event log has no head"))
 }
 
+/// The columns of a change.
+const COLUMNS: &[&str] =
+    &["agent_id", "channel", "epoch", "seq", "sent_seq", "acknowledges", "take", "release", "updated_at"];
+
 impl<D: Driver> SqlStore<D> {
     async fn read_page(&self, after: i64, channels: Vec<String>, limit: u32) -> Result<LogPage> {
         let page = if channels.is_empty() {
@@ -95,17 +99,6 @@ impl<D: Driver> SqlStore<D> {
             ];
             if change.create { made.push(row) } else { kept.push(row) }
         }
-        const COLUMNS: &[&str] = &[
-            "agent_id",
-            "channel",
-            "epoch",
-            "seq",
-            "sent_seq",
-            "acknowledges",
-            "take",
-            "release",
-            "updated_at",
-        ];
         let mut statements = Vec::new();
         if !gone.is_empty() {
             statements.push(Statement::bulk("remove_agent_channels", &["agent_id", "channel"], gone));

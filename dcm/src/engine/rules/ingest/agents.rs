@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::work::NewSubtask;
 use super::{Kind, Novelty, Observer, agent_key};
 use crate::api::ingest::Observation;
+use crate::engine::rules::roll_up::task_child_changed;
 use crate::engine::rules::subtasks::change_subtask;
 use crate::json::JsonObject;
 use crate::model::{Launch, Subtask, SubtaskStatus};
@@ -168,8 +169,9 @@ impl Observer<'_> {
             self.create_agent(agent, at, prompt_key, said);
             return Novelty::Created;
         };
+        let moved = self.moved_agent(&known, prompt_key, at);
         // It may have been seen first by what it did.
-        let mut subtask = known.clone();
+        let mut subtask = moved.clone().unwrap_or_else(|| known.clone());
         subtask.agent_type = subtask.agent_type.or_else(|| non_empty(said.agent_type));
         // Who knows the launching call knows better than who guessed it.
         if call.is_some() && is_guessed(subtask.context_snapshot.as_ref()) {
@@ -187,9 +189,31 @@ impl Observer<'_> {
         Novelty::Updated(Kind::Subtask)
     }
 
+    /// Who reads the transcript knows for which prompt an agent works; a hook may have told of another.
+    fn moved_agent(&mut self, known: &Subtask, prompt_key: Option<&str>, at: Timestamp) -> Option<Subtask> {
+        let request = self.state.request_keyed(self.session, prompt_key.filter(|_| !self.by_hook)?)?.clone();
+        let task = self.wave_zero(&request, at);
+        if known.task_list_id == task {
+            return None;
+        }
+        self.state.move_subtask(known.id, task);
+        let runs = known.status == SubtaskStatus::Running;
+        task_child_changed(self.state, known.task_list_id, false, at);
+        task_child_changed(self.state, task, runs, at);
+        self.state.subtasks.get(&known.id).cloned()
+    }
+
     pub(super) fn agent_stopped(&mut self, observation: &Observation) -> Novelty {
-        let Observation::AgentStopped { agent_id, at, agent_type, result, failed, reported, only_if_known } =
-            observation
+        let Observation::AgentStopped {
+            agent_id,
+            at,
+            prompt_key,
+            agent_type,
+            result,
+            failed,
+            reported,
+            only_if_known,
+        } = observation
         else {
             return Novelty::Known;
         };
@@ -198,7 +222,8 @@ impl Observer<'_> {
             return Novelty::Known;
         }
         let is_new = known.is_none();
-        let mut subtask = known.unwrap_or_else(|| self.create_agent(agent_id, *at, None, Said::default()));
+        let mut subtask =
+            known.unwrap_or_else(|| self.create_agent(agent_id, *at, prompt_key.as_deref(), Said::default()));
         if subtask.agent_type.is_none() {
             subtask.agent_type = non_empty(agent_type.as_deref());
         }

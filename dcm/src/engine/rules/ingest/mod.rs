@@ -87,17 +87,18 @@ impl Command for Observe {
                     footprint.action_keys.insert(keyed(tool_use_id.clone()));
                     (prompt_key.as_ref(), None)
                 }
-                Observation::AgentStarted { agent_id, prompt_key, .. } => {
+                Observation::AgentStarted { agent_id, prompt_key, .. }
+                | Observation::AgentStopped { agent_id, prompt_key, .. } => {
                     (prompt_key.as_ref(), Some(agent_id))
                 }
-                Observation::AgentStopped { agent_id, .. } => (None, Some(agent_id)),
                 Observation::ToolUsed { tool_use_id, prompt_key, agent_id, .. } => {
                     footprint.action_keys.insert(keyed(tool_use_id.clone()));
                     (prompt_key.as_ref(), agent_id.as_ref())
                 }
-                Observation::TaskCreated { task_id, .. } | Observation::TaskCompleted { task_id, .. } => {
+                Observation::TaskCreated { task_id, prompt_key, .. }
+                | Observation::TaskCompleted { task_id, prompt_key, .. } => {
                     footprint.subtask_keys.insert(keyed(entry_key(task_id)));
-                    (None, None)
+                    (prompt_key.as_ref(), None)
                 }
                 Observation::Compacted { .. } => {
                     footprint.session_compactions.insert(session.clone());
@@ -241,10 +242,12 @@ impl Observer<'_> {
                 ),
             Observation::AgentStopped { .. } => self.agent_stopped(observation),
             Observation::ToolUsed { .. } => self.tool_used(observation),
-            Observation::TaskCreated { task_id, at, subject, agent_id } => {
-                self.entry_created(task_id, *at, subject, agent_id.as_deref())
+            Observation::TaskCreated { task_id, at, subject, prompt_key, agent_id } => {
+                self.entry_created(task_id, *at, prompt_key.as_deref(), subject, agent_id.as_deref())
             }
-            Observation::TaskCompleted { task_id, at } => self.entry_completed(task_id, *at),
+            Observation::TaskCompleted { task_id, at, prompt_key } => {
+                self.entry_completed(task_id, *at, prompt_key.as_deref())
+            }
             Observation::CompactionStarted { at, trigger, instructions } => {
                 self.compaction_started(*at, trigger.as_deref(), instructions.as_deref())
             }

@@ -157,7 +157,7 @@ impl Observer<'_> {
     }
 
     /// Wave 0 of a request.
-    fn wave_zero(&mut self, request: &Request, at: Timestamp) -> TaskId {
+    pub(super) fn wave_zero(&mut self, request: &Request, at: Timestamp) -> TaskId {
         let of_request = |task: &&crate::model::Task| task.request_id == request.id && task.wave_number == 0;
         if let Some(task) = self.state.tasks.iter().find(of_request) {
             return task.id;
@@ -215,11 +215,12 @@ impl Observer<'_> {
         &mut self,
         task: &str,
         at: Timestamp,
+        prompt_key: Option<&str>,
         subject: &str,
         agent: Option<&str>,
     ) -> Novelty {
         let Some(known) = self.state.subtask_keyed(self.session, &entry_key(task)).cloned() else {
-            self.create_entry(task, at, subject, agent);
+            self.create_entry(task, at, prompt_key, subject, agent);
             return Novelty::Created;
         };
         // An entry that was first seen when it was completed has its id for a subject.
@@ -234,8 +235,15 @@ impl Observer<'_> {
         Novelty::Updated(Kind::Subtask)
     }
 
-    fn create_entry(&mut self, task: &str, at: Timestamp, subject: &str, agent: Option<&str>) -> Subtask {
-        let request = self.request_for(None, at);
+    fn create_entry(
+        &mut self,
+        task: &str,
+        at: Timestamp,
+        prompt_key: Option<&str>,
+        subject: &str,
+        agent: Option<&str>,
+    ) -> Subtask {
+        let request = self.request_for(prompt_key, at);
         let row = NewSubtask {
             key: entry_key(task),
             agent_id: agent.map(str::to_owned),
@@ -246,14 +254,14 @@ impl Observer<'_> {
         self.create_row(&request, at, SubtaskStatus::Pending, row)
     }
 
-    pub(super) fn entry_completed(&mut self, task: &str, at: Timestamp) -> Novelty {
+    pub(super) fn entry_completed(&mut self, task: &str, at: Timestamp, prompt_key: Option<&str>) -> Novelty {
         let known = self.state.subtask_keyed(self.session, &entry_key(task)).cloned();
         match known {
             // Its tool and its event both say so, and the transcript once more.
             Some(entry) if entry.status == SubtaskStatus::Completed => Novelty::Known,
             Some(entry) => self.end_subtask(entry, at, None, false),
             None => {
-                let entry = self.create_entry(task, at, task, None);
+                let entry = self.create_entry(task, at, prompt_key, task, None);
                 self.end_subtask(entry, at, None, false);
                 Novelty::Created
             }
