@@ -98,6 +98,8 @@ macro_rules! for_each_conformance_case {
                 better_matches_come_first: routing_suggest;
                 tool_type_filters: routing_suggest;
                 suggestions_are_limited: routing_suggest;
+                suggestions_say_why: routing_suggest;
+                prompts_are_understood: routing_suggest;
                 stats_are_ordered: routing_stats;
                 bad_input_says_what_is_missing: routing_suggest routing_feedback;
             }

@@ -17,6 +17,8 @@ mod recorded;
 mod report;
 mod score;
 mod scorer;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use evaluate::Evaluation;
