@@ -49,6 +49,19 @@ impl Recorded {
         self.rows
     }
 
+    pub(super) fn words(&self) -> usize {
+        self.words.len()
+    }
+
+    pub(super) fn tools(&self) -> &[ToolSums] {
+        &self.tools
+    }
+
+    pub(super) fn row(&self, word: &str, tool: u32) -> Option<&Row> {
+        let rows = self.of(word);
+        rows.binary_search_by_key(&tool, |row| row.tool).ok().map(|at| &rows[at])
+    }
+
     /// The tools of a word, by their numbers.
     pub(super) fn of(&self, word: &str) -> &[Row] {
         self.words.get(word).map_or(&[], Vec::as_slice)
