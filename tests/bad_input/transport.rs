@@ -55,7 +55,7 @@ async fn routes(store: Store) {
         "/api//tasks",
         "/health/",
         "/stats/",
-        "/ws",
+        "/ws/",
     ];
     let more = [
         "/api/tasks%2F",

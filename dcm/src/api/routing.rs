@@ -13,7 +13,7 @@ input! {
         /// Words, separated by commas or white space: only tools that were used with one of them. This or `prompt`.
         keywords: Option<String> [text(0, 10_000)],
         /// Free text, as a person would say it: every tool that anything in it speaks for. This or `keywords`.
-        prompt: Option<String> [text(0, 100_000)],
+        prompt: Option<String> [text(0, 10_000)],
         /// How many at most; 10 unless given, 50 at most.
         limit: Option<u32>,
         /// Only what one word alone scores at least so high; 0.5 for `keywords` and nothing for `prompt` unless given.
