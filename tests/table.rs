@@ -153,14 +153,12 @@ proptest! {
 
     #[test]
     fn a_query_of_numbers_and_words(
-        (keywords, prompt) in (option::of(name()), option::of(name())),
+        (keywords, prompt, exclude_types) in (option::of(name()), option::of(name()), option::of(name())),
         limit in option::of(any::<u32>()),
         min_score in option::of(any::<f64>().prop_filter("others are refused", |number| number.is_finite())),
         (path, blocked) in (name(), name()),
     ) {
-        assert_round_trip(RoutingSuggest {
-            keywords, prompt, limit, min_score, tool_type: None, exclude_types: None,
-        })?;
+        assert_round_trip(RoutingSuggest { keywords, prompt, limit, min_score, tool_type: None, exclude_types })?;
         assert_round_trip(blocking::BlockingCheck { blocker: path.clone(), blocked })?;
         assert_round_trip(projects::ProjectByPath { path })?;
     }

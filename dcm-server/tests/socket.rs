@@ -20,6 +20,7 @@ fn subscribe(channel: &str) -> Value {
     json!({"type": "subscribe", "channel": channel})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is a literal everywhere")]
 fn publish(channel: &str, data: Value) -> Value {
     json!({"type": "publish", "channel": channel, "event": "system.info", "data": data})
 }

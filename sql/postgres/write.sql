@@ -130,20 +130,44 @@ on conflict (id) do update set
 
 -- name: write_compactions
 insert into compactions (
-    id, session_id, external_key, compaction_trigger, summary, metadata, created_at
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot
 )
 select
-    x.id, x.session_id, x.external_key, x.compaction_trigger, x.summary, x.metadata, x.created_at
+    x.id, x.session_id, x.external_key, x.compaction_trigger, x.summary, x.metadata, x.created_at, x.snapshot
 from unnest(
     :id::uuid[], :session_id::text[], :external_key::text[], :compaction_trigger::text[], :summary::text[],
-    :metadata::jsonb[], :created_at::timestamptz[]
+    :metadata::jsonb[], :created_at::timestamptz[], :snapshot::jsonb[]
 ) as x (
-    id, session_id, external_key, compaction_trigger, summary, metadata, created_at
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot
 )
 on conflict (id) do update set
     session_id = excluded.session_id, external_key = excluded.external_key,
     compaction_trigger = excluded.compaction_trigger, summary = excluded.summary, metadata = excluded.metadata,
-    created_at = excluded.created_at
+    created_at = excluded.created_at, snapshot = excluded.snapshot
+
+-- name: write_agent_contexts
+insert into agent_contexts (
+    id, project_id, session_id, subtask_id, agent_id, agent_type, role_context, progress_summary, status,
+    started_at, completed_at, last_updated, tools_used
+)
+select
+    x.id, x.project_id, x.session_id, x.subtask_id, x.agent_id, x.agent_type, x.role_context, x.progress_summary,
+    x.status, x.started_at, x.completed_at, x.last_updated,
+    (select array_agg(distinct a.tool_name order by a.tool_name) from actions a where a.subtask_id = x.subtask_id)
+from unnest(
+    :id::uuid[], :project_id::uuid[], :session_id::text[], :subtask_id::uuid[], :agent_id::text[],
+    :agent_type::text[], :role_context::jsonb[], :progress_summary::text[], :status::text[],
+    :started_at::timestamptz[], :completed_at::timestamptz[], :last_updated::timestamptz[]
+) as x (
+    id, project_id, session_id, subtask_id, agent_id, agent_type, role_context, progress_summary, status,
+    started_at, completed_at, last_updated
+)
+on conflict (id) do update set
+    project_id = excluded.project_id, subtask_id = excluded.subtask_id, agent_type = excluded.agent_type,
+    role_context = excluded.role_context, progress_summary = excluded.progress_summary, status = excluded.status,
+    started_at = excluded.started_at, completed_at = excluded.completed_at, last_updated = excluded.last_updated,
+    tools_used = excluded.tools_used
+where excluded.last_updated >= agent_contexts.last_updated
 
 -- name: insert_actions
 insert into actions (
@@ -254,43 +278,26 @@ on conflict (message_id, agent_id) do update set
 update actions set subtask_id = x.subtask_id
 from unnest(:id::uuid[], :subtask_id::uuid[]) as x (id, subtask_id) where actions.id = x.id
 
--- Rows are locked in key order, so two batches that teach the same words wait for each other but never in a circle.
--- A pair that another node inserts between the two halves gets the same lessons by their numbers: +0.1 for each
--- success, -0.05 for each failure.
--- name: learn_scores
-with lessons as (
-    select * from unnest(
-        :keyword::text[], :tool_name::text[], :tool_type::text[], :new_score::float8[], :delta::float8[],
-        :low::float8[], :high::float8[], :usage::integer[], :success::integer[], :last_used::timestamptz[]
-    ) as x (keyword, tool_name, tool_type, new_score, delta, low, high, usage, success, last_used)
-), locked as (
-    select k.keyword, k.tool_name from keyword_tool_scores k
-    join lessons x on k.keyword = x.keyword and k.tool_name = x.tool_name
-    order by k.keyword, k.tool_name for update of k
-), known as (
-    update keyword_tool_scores k set
-        score = least(greatest(k.score + x.delta, x.low), x.high), usage_count = k.usage_count + x.usage,
-        success_count = k.success_count + x.success, tool_type = x.tool_type, last_used = x.last_used
-    from lessons x join locked on locked.keyword = x.keyword and locked.tool_name = x.tool_name
-    where k.keyword = x.keyword and k.tool_name = x.tool_name
-    returning k.keyword, k.tool_name
-)
-insert into keyword_tool_scores as k (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
-select keyword, tool_name, tool_type, new_score, usage, success, last_used from lessons x
-where not exists (select 1 from known where known.keyword = x.keyword and known.tool_name = x.tool_name)
-order by keyword, tool_name
-on conflict (keyword, tool_name) do update set
-    score = least(greatest(
-        k.score + 0.1 * excluded.success_count - 0.05 * (excluded.usage_count - excluded.success_count), 0.1), 5.0),
-    usage_count = k.usage_count + excluded.usage_count, success_count = k.success_count + excluded.success_count,
-    tool_type = excluded.tool_type, last_used = excluded.last_used
+-- The lock of whoever writes what the scorer learned: one node at a time.
+-- name: lock_routing_watermark
+select epoch, seq from routing_watermark for update
 
--- name: adjust_scores
-update keyword_tool_scores k set score = least(greatest(k.score + x.delta, x.low), x.high), last_used = x.last_used
-from unnest(
-    :keyword::text[], :tool_name::text[], :delta::float8[], :low::float8[], :high::float8[], :last_used::timestamptz[]
-) as x (keyword, tool_name, delta, low, high, last_used)
-where k.keyword = x.keyword and k.tool_name = x.tool_name
+-- name: write_scores
+insert into keyword_tool_scores (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
+select keyword, tool_name, tool_type, score, usage_count, success_count, last_used from unnest(
+    :keyword::text[], :tool_name::text[], :tool_type::text[], :score::float8[], :usage_count::integer[],
+    :success_count::integer[], :last_used::timestamptz[]
+) as x (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
+on conflict (keyword, tool_name) do update set
+    tool_type = excluded.tool_type, score = excluded.score, usage_count = excluded.usage_count,
+    success_count = excluded.success_count, last_used = excluded.last_used
+
+-- name: insert_lessons
+insert into routing_lessons (said, tool_name, tool_type, outcome, created_at)
+select said, tool_name, tool_type, outcome, created_at from unnest(
+    :said::text[], :tool_name::text[], :tool_type::text[], :outcome::integer[], :created_at::timestamptz[]
+) with ordinality as x (said, tool_name, tool_type, outcome, created_at, place)
+order by place
 
 -- The last lock that a batch takes; the events and COMMIT follow in the same round trip, so positions are given out in
 -- the order in which they become visible. A promoted standby writes in another timeline: its positions are of a new epoch.

@@ -146,10 +146,10 @@ union all select * from (
     from session_steps a where a.session_id = :session_id order by a.created_at desc, a.id desc limit :steps
 ) as x
 union all select * from (
-    select 9, c.id, substr(c.summary, 1, 100000), cast(c.snapshot as text), null, null, null, null, null, cast(null
+    select 9, c.id, substr(c.summary, 1, 100000), null, null, null, null, null, null, cast(null
         as bigint), cast(null as bigint), c.created_at, cast(null as timestamptz), cast(null as timestamptz), null,
         cast(null as bytea)
-    from compactions c where c.session_id = :session_id order by c.created_at desc, c.id desc limit 1
+    from compactions c where c.session_id = :session_id and c.summary is not null order by c.created_at desc, c.id desc limit 1
 ) as x
 union all select * from (
     select 10, c.id, c.progress_summary, null, null, null, null, null, null, cast(null as bigint), cast(null as
@@ -159,4 +159,10 @@ union all select * from (
         and c.project_id = (select r.project_id from requests r
             where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1)
     order by c.last_updated desc, c.id desc limit 3
+) as x
+union all select * from (
+    select 11, c.id, null, cast(c.snapshot as text), null, null, null, null, null, cast(null
+        as bigint), cast(null as bigint), c.created_at, cast(null as timestamptz), cast(null as timestamptz), null,
+        cast(null as bytea)
+    from compactions c where c.session_id = :session_id and c.snapshot is not null order by c.created_at desc, c.id desc limit 1
 ) as x

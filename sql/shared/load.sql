@@ -94,7 +94,7 @@ select id, blocked_by, blocked_agent, reason, created_at from blocked_agents whe
 )
 
 -- name: load_compactions
-select id, session_id, external_key, compaction_trigger, summary, metadata, created_at from compactions
+select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot from compactions
 where session_id in (:sessions*)
 
 -- name: load_hook_states

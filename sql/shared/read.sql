@@ -213,28 +213,6 @@ union
 select id, blocked_by, blocked_agent, reason, created_at from blocked_agents where blocked_by = :agent
 order by 5 desc, 1 desc
 
--- name: scores
-select keyword, tool_name, tool_type, score, usage_count, success_count, last_used from keyword_tool_scores
-where keyword in (:keywords*) and score >= :min_score
-    and tool_type = :tool_type --? tool_type
-order by keyword, tool_name
-
--- name: routing_totals
-select count(*), count(distinct keyword), count(distinct tool_name), avg(score), avg(usage_count)
-from keyword_tool_scores
-
--- name: routing_by_score
-select tool_name, tool_type, avg(score) from keyword_tool_scores group by tool_name, tool_type
-order by avg(score) desc, tool_name limit 10
-
--- name: routing_by_usage
-select tool_name, tool_type, sum(usage_count) from keyword_tool_scores group by tool_name, tool_type
-order by sum(usage_count) desc, tool_name limit 10
-
--- name: routing_types
-select tool_type, count(distinct tool_name) from keyword_tool_scores group by tool_type
-order by count(distinct tool_name) desc, tool_type
-
 -- name: session_of_agent
 select r.session_id from subtasks s
 join task_lists t on t.id = s.task_list_id
@@ -269,8 +247,8 @@ where r.session_id = :session_id and (s.agent_id = :agent or s.agent_type = :age
 order by a.created_at desc, a.id desc limit :limit
 
 -- name: newest_compaction
-select id, session_id, external_key, compaction_trigger, summary, metadata, created_at from compactions
-where session_id = :session_id order by created_at desc, id desc limit 1
+select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot from compactions
+where session_id = :session_id and snapshot is null order by created_at desc, id desc limit 1
 
 -- name: context_session
 select id, session_id, status, created_at, prompt, project_id from requests
@@ -283,3 +261,34 @@ select id, name, path from projects where id = :id
 select p.id, p.name, p.path from projects p
 join requests r on r.project_id = p.id
 where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1
+
+-- name: newest_snapshot
+select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot from compactions
+where session_id = :session_id and snapshot is not null order by created_at desc, id desc limit 1
+
+-- name: compaction_history
+select id, compaction_trigger, snapshot is not null, summary is not null, created_at from compactions
+where session_id = :session_id order by created_at desc, id desc limit 50
+
+-- name: agent_context_page
+select id, project_id, session_id, subtask_id, agent_id, agent_type, status, role_context, skills_to_restore, tools_used,
+    progress_summary, started_at, completed_at, last_updated
+from agent_contexts where true
+    and project_id = :project_id --? project_id
+    and session_id = :session_id --? session_id
+    and agent_id = :agent_id --? agent_id
+    and agent_type = :agent_type --? agent_type
+order by last_updated desc, id desc limit :limit offset :offset
+
+-- name: agent_context_count
+select count(*) from agent_contexts where true
+    and project_id = :project_id --? project_id
+    and session_id = :session_id --? session_id
+    and agent_id = :agent_id --? agent_id
+    and agent_type = :agent_type --? agent_type
+
+-- name: agent_context_statuses
+select coalesce(status, 'unknown'), count(*) from agent_contexts group by 1 order by 1
+
+-- name: agent_context_types
+select agent_type, count(*) from agent_contexts group by 1 order by 2 desc, 1 limit 50

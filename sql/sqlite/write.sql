@@ -83,14 +83,32 @@ on conflict (id) do update set
 
 -- name: write_compactions
 insert into compactions (
-    id, session_id, external_key, compaction_trigger, summary, metadata, created_at
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot
 ) values (
-    :id, :session_id, :external_key, :compaction_trigger, :summary, :metadata, :created_at
+    :id, :session_id, :external_key, :compaction_trigger, :summary, :metadata, :created_at, :snapshot
 )
 on conflict (id) do update set
     session_id = excluded.session_id, external_key = excluded.external_key,
     compaction_trigger = excluded.compaction_trigger, summary = excluded.summary, metadata = excluded.metadata,
-    created_at = excluded.created_at
+    created_at = excluded.created_at, snapshot = excluded.snapshot
+
+-- name: write_agent_contexts
+insert into agent_contexts (
+    id, project_id, session_id, subtask_id, agent_id, agent_type, role_context, progress_summary, status,
+    started_at, completed_at, last_updated, tools_used
+) values (
+    :id, :project_id, :session_id, :subtask_id, :agent_id, :agent_type, :role_context, :progress_summary, :status,
+    :started_at, :completed_at, :last_updated,
+    (select json_group_array(t.tool_name) from (
+        select distinct a.tool_name from actions a where a.subtask_id = :subtask_id order by a.tool_name
+    ) as t)
+)
+on conflict (id) do update set
+    project_id = excluded.project_id, subtask_id = excluded.subtask_id, agent_type = excluded.agent_type,
+    role_context = excluded.role_context, progress_summary = excluded.progress_summary, status = excluded.status,
+    started_at = excluded.started_at, completed_at = excluded.completed_at, last_updated = excluded.last_updated,
+    tools_used = excluded.tools_used
+where excluded.last_updated >= agent_contexts.last_updated
 
 -- name: insert_actions
 insert into actions (
@@ -156,17 +174,19 @@ on conflict (message_id, agent_id) do update set
 -- name: own_actions
 update actions set subtask_id = :subtask_id where id = :id
 
--- name: learn_scores
-insert into keyword_tool_scores (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
-values (:keyword, :tool_name, :tool_type, :new_score, :usage, :success, :last_used)
-on conflict (keyword, tool_name) do update set
-    score = min(max(score + :delta, :low), :high), usage_count = usage_count + excluded.usage_count,
-    success_count = success_count + excluded.success_count, tool_type = excluded.tool_type,
-    last_used = excluded.last_used
+-- name: lock_routing_watermark
+select epoch, seq from routing_watermark
 
--- name: adjust_scores
-update keyword_tool_scores set score = min(max(score + :delta, :low), :high), last_used = :last_used
-where keyword = :keyword and tool_name = :tool_name
+-- name: write_scores
+insert into keyword_tool_scores (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
+values (:keyword, :tool_name, :tool_type, :score, :usage_count, :success_count, :last_used)
+on conflict (keyword, tool_name) do update set
+    tool_type = excluded.tool_type, score = excluded.score, usage_count = excluded.usage_count,
+    success_count = excluded.success_count, last_used = excluded.last_used
+
+-- name: insert_lessons
+insert into routing_lessons (said, tool_name, tool_type, outcome, created_at)
+values (:said, :tool_name, :tool_type, :outcome, :created_at)
 
 -- name: advance_log
 update event_log_head set seq = seq + :count returning seq, epoch

@@ -1,10 +1,9 @@
-//! `dcm brief`, `send`, `inbox`, `block`, `unblock`, `token`: what agents say to each other and are told.
+//! `dcm send`, `inbox`, `block`, `unblock`, `token`: what agents say to each other and are told.
 
 use std::fmt::Write;
 
 use clap::Args;
 use dcm::api::blocking::{Block, Unblock};
-use dcm::api::context::{ContextAnswer, ContextGet};
 use dcm::api::messages::{Inbox as Messages, MessageContent, MessageInbox, MessageSend, MessageView};
 use dcm::api::system::AuthToken;
 use dcm::model::Topic;
@@ -25,12 +24,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn id(&self) -> Option<String> {
+    pub(super) fn id(&self) -> Option<String> {
         self.session.clone().filter(|id| !id.is_empty())
     }
 
     /// The agent that is meant when none is named: a session's main agent goes by the session's id.
-    fn agent(&self, named: Option<&String>) -> std::result::Result<String, Outcome> {
+    pub(super) fn agent(&self, named: Option<&String>) -> std::result::Result<String, Outcome> {
         named.cloned().or_else(|| self.id()).ok_or_else(|| {
             complain("name the agent; outside of a session nobody is meant");
             Outcome::Usage
@@ -51,49 +50,6 @@ pub(super) fn answered<T: Serialize>(
             Outcome::Well
         }
         Err(error) => complain_of(client, &error),
-    }
-}
-
-/// Arguments of `dcm brief`.
-#[derive(Debug, Args)]
-pub(super) struct Brief {
-    /// The agent [default: the session's main agent]
-    agent: Option<String>,
-    #[command(flatten)]
-    session: Session,
-    /// What kind of agent it is, such as `backend-rust`
-    #[arg(long = "type", value_name = "TYPE")]
-    agent_type: Option<String>,
-    /// The most tokens that the brief may cost
-    #[arg(long, value_name = "N")]
-    max_tokens: Option<i32>,
-}
-
-impl Brief {
-    pub(super) async fn run(self, client: &Client, as_json: bool) -> Outcome {
-        let agent_id = match self.session.agent(self.agent.as_ref()) {
-            Ok(agent) => agent,
-            Err(outcome) => return outcome,
-        };
-        let answer = client
-            .context_get(ContextGet {
-                agent_id,
-                session_id: self.session.id(),
-                agent_type: self.agent_type,
-                format: None,
-                max_tokens: self.max_tokens,
-                include_history: None,
-                include_messages: None,
-                include_blocking: None,
-                history_limit: None,
-                explain: None,
-            })
-            .await;
-        answered(client, as_json, answer, |answer| match answer {
-            ContextAnswer::Brief { brief, .. } => plain(&brief.content),
-            ContextAnswer::NoSession { message, .. } => message.clone(),
-            other @ ContextAnswer::Raw { .. } => json!(other).to_string(),
-        })
     }
 }
 

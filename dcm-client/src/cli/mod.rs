@@ -1,6 +1,7 @@
 //! The `dcm` command: what people and hooks run.
 
 mod agents;
+mod brief;
 mod discover;
 mod doctor;
 mod flush;
@@ -12,6 +13,7 @@ mod place;
 mod reconcile;
 mod replay;
 mod report;
+mod route;
 mod spool;
 mod status;
 mod transcripts;
@@ -110,6 +112,8 @@ enum Command {
     Hooks(hooks::Hooks),
     /// Import transcripts of Claude Code sessions; doing it again adds nothing
     Import(import::Import),
+    /// Measure how well tools are suggested; needs no server
+    Route(route::Route),
     /// Hold one session's transcript against what the server has of it, and mend what hooks missed
     Reconcile(reconcile::Reconcile),
     /// Whether the server is well and what it holds
@@ -118,8 +122,8 @@ enum Command {
     Watch(watch::Watch),
     /// What was asked for in a project, and how the work on it stands
     Tree(tree::Tree),
-    /// What an agent should know now
-    Brief(agents::Brief),
+    /// What an agent should know now, within a budget of tokens
+    Brief(brief::Brief),
     /// Send a message to an agent
     Send(agents::Send),
     /// Read an agent's messages; they count as read then
@@ -195,6 +199,9 @@ pub fn run() -> ExitCode {
     if let Command::Hooks(hooks) = &cli.command {
         return hooks.run(&server, cli.connection.json).into();
     }
+    if let Command::Route(route) = &cli.command {
+        return route.run(cli.connection.json).into();
+    }
     if let Command::Completions { shell } = &cli.command {
         clap_complete::generate(*shell, &mut Cli::command(), "dcm", &mut std::io::stdout());
         return ExitCode::SUCCESS;
@@ -230,7 +237,9 @@ async fn execute(cli: Cli, server: &Server) -> Outcome {
     let as_json = cli.connection.json;
     match cli.command {
         // They have ended before a client was needed.
-        Command::Hook(_) | Command::Hooks(_) | Command::Completions { .. } => Outcome::Well,
+        Command::Hook(_) | Command::Hooks(_) | Command::Route(_) | Command::Completions { .. } => {
+            Outcome::Well
+        }
         Command::Import(import) => import.run(&client, as_json).await,
         Command::Reconcile(reconcile) => reconcile.run(&client, as_json).await,
         Command::Status => status::run(&client, as_json).await,

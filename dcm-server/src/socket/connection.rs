@@ -80,9 +80,11 @@ pub(crate) async fn serve(accepted: Accepted) {
         tracing::error!("an upgraded connection is no TCP connection");
         return;
     };
+    let head = parts.read_buf;
     let (read, mut write) = parts.io.into_inner().into_split();
     let mut frames: Pin<Box<dyn Stream<Item = Incoming> + Send>> =
-        Box::pin(incoming(Rewound::new(parts.read_buf, read)));
+        Box::pin(incoming(Rewound::new(&head, read)));
+    drop(head);
     let mut connection = Connection {
         subscriber: dcm.subscriber(),
         rate: Rate::new(limits.frames_per_second),

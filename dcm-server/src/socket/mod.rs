@@ -12,7 +12,7 @@ use dcm::{Dcm, Error};
 use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request, upgrade};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
+use hyper::header::{HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use hyper::{HeaderMap, Request, Response, Version};
 use tokio::sync::watch;
 
@@ -63,11 +63,11 @@ fn check(headers: &HeaderMap, version: Version) -> Result<(), Error> {
         return failed("HTTP", "must be version 1.1");
     }
     // 16 random bytes in Base64.
-    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| key.as_bytes());
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
     if !key.is_some_and(|key| key.len() == 24 && key.ends_with(b"==")) {
         return failed("Sec-WebSocket-Key", "must be 16 bytes in Base64");
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).map(|version| version.as_bytes()) != Some(b"13") {
+    if headers.get(SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
         return failed("Sec-WebSocket-Version", "must be 13");
     }
     Ok(())

@@ -41,8 +41,9 @@ pub(super) struct Rewound<R> {
 }
 
 impl<R> Rewound<R> {
-    pub(super) fn new(head: Bytes, rest: R) -> Self {
-        Self { head, rest }
+    /// Copies `head`: a slice, even an empty one, would keep the whole buffer of the request for the connection's life.
+    pub(super) fn new(head: &[u8], rest: R) -> Self {
+        Self { head: Bytes::copy_from_slice(head), rest }
     }
 }
 

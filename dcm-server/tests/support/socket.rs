@@ -52,11 +52,11 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..126 => bytes.push(0x80 | u8::try_from(length).unwrap()),
         length @ 126..65536 => {
-            bytes.push(0x80 | 126);
+            bytes.push(0xfe);
             bytes.extend(u16::try_from(length).unwrap().to_be_bytes());
         }
         length => {
-            bytes.push(0x80 | 127);
+            bytes.push(0xff);
             bytes.extend((length as u64).to_be_bytes());
         }
     }
@@ -125,7 +125,7 @@ impl Socket {
             if let Some((first, payload)) = self.take() {
                 assert_eq!(first & 0x70, 0, "reserved bits");
                 assert_eq!(first & 0x80, 0x80, "a whole message");
-                return match first & 15 {
+                return match first & 0x0f {
                     TEXT => Frame::Text(serde_json::from_slice(&payload).unwrap()),
                     PING => Frame::Ping(payload),
                     PONG => Frame::Pong(payload),

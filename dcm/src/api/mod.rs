@@ -4,7 +4,9 @@
 //! folds over that table. Nothing in here does I/O.
 
 pub mod actions;
+pub mod agent_contexts;
 pub mod blocking;
+pub mod compact;
 pub mod context;
 pub mod events;
 pub mod hierarchy;

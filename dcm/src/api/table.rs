@@ -143,9 +143,17 @@ macro_rules! for_each_operation {
             POST "/api/context/generate" context_generate($crate::api::context::ContextGenerate) -> $crate::api::context::ContextGenerated = 201, "context", Plain, Key;
             /// A brief for an agent whose context was compacted.
             POST "/api/compact/restore" compact_restore($crate::api::context::CompactRestore) -> $crate::api::context::CompactRestored = 200, "compact", Plain, Key;
+            /// Save what is known just before a compaction; the history is kept.
+            POST "/api/compact/save" compact_save($crate::api::compact::CompactSave) -> $crate::api::compact::CompactSaved = 201, "compact", Plain, Key;
+            /// What was saved last before a compaction of a session, and the history.
+            GET "/api/compact/snapshot/{session_id}" compact_snapshot($crate::api::compact::CompactSnapshot) -> $crate::api::compact::SnapshotAnswer = 200, "compact", Query, Key;
             /// Whether a session was compacted.
             GET "/api/compact/status/{session_id}" compact_status($crate::api::context::CompactStatus) -> $crate::api::context::CompactState = 200, "compact", Query, Key;
 
+            /// How each agent stands, and how it left its work, the latest first.
+            GET "/api/agent-contexts" agent_context_list($crate::api::agent_contexts::AgentContextList) -> $crate::api::agent_contexts::AgentContextPage = 200, "agent-contexts", Query, Key;
+            /// How many contexts of agents there are.
+            GET "/api/agent-contexts/stats" agent_context_stats($crate::api::agent_contexts::AgentContextStats) -> $crate::api::agent_contexts::AgentContextReport = 200, "agent-contexts", Query, Key;
             /// Take one event of an agent client's hooks; the answer is what the agent is told.
             POST "/hooks/claude" hook($crate::api::hooks::HookReport) -> $crate::api::hooks::HookAnswer = 200, "hooks", Plain, Key;
 

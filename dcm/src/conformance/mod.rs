@@ -57,6 +57,7 @@
 )]
 
 pub mod actions;
+pub mod agent_contexts;
 pub mod blocking;
 pub mod compact;
 pub mod context;

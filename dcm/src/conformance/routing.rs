@@ -205,6 +205,53 @@ pub async fn suggestions_are_limited(api: &impl Api) {
     }
 }
 
+/// Every suggestion says how sure it is and which words spoke for it; kinds of tools can be left out.
+pub async fn suggestions_say_why(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (word, skill, builtin) = (fixture.word(), fixture.name("Skill"), fixture.name("Builtin"));
+    for (tool, tool_type) in [(&builtin, ToolType::Builtin), (&skill, ToolType::Skill)] {
+        record(api, ActionRecord { tool_type, input: Some(word.clone()), ..inputs::action(tool) }).await;
+    }
+    let answer = all_for(api, &word).await;
+    assert_eq!(answer.count, 2, "both tools were used with the word");
+    let sure: Vec<f64> = answer.suggestions.iter().map(|one| one.confidence).collect();
+    assert!(sure.iter().all(|sure| (0.0..=1.0).contains(sure)), "confidence is a probability, not {sure:?}");
+    assert!(sure.is_sorted_by(|a, b| a >= b), "the most likely comes first, not {sure:?}");
+    assert_eq!(
+        answer.abstained,
+        sure[0] < answer.abstains_below,
+        "it abstains when the best is too uncertain"
+    );
+    for suggestion in &answer.suggestions {
+        let shares: f64 = suggestion.why.iter().map(|one| one.share).sum();
+        close(shares, 1.0, "the shares of all words that spoke for it");
+    }
+    let input = RoutingSuggest { exclude_types: Some("mcp, skill".to_owned()), ..suggest(&word) };
+    let answer = must(api.execute(input).await, "asking without skills");
+    let found: Vec<_> = answer.suggestions.iter().map(|one| &one.tool_name).collect();
+    same_order(&found, &[&builtin], "a kind that is left out is not suggested");
+    let nothing = all_for(api, &fixture.word()).await;
+    assert!(nothing.abstained, "it abstains where it knows nothing");
+}
+
+/// A prompt is free text: other forms of its words count, and what is shown are its words.
+pub async fn prompts_are_understood(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (tool, word) = (fixture.name("Tool"), fixture.word());
+    use_tool(api, &tool, &word, true).await;
+    let prompt = format!("Could you please find me {}?", word.to_uppercase());
+    let input = RoutingSuggest { keywords: None, prompt: Some(prompt), limit: Some(50), ..suggest("") };
+    let answer = must(api.execute(input.clone()).await, "asking with a prompt");
+    assert!(answer.keywords.contains(&word), "the words of the prompt, got {:?}", answer.keywords);
+    let Some(found) = answer.suggestions.iter().find(|one| one.tool_name == tool) else {
+        panic!("the tool was used with a word of the prompt, got {answer:?}")
+    };
+    same_order(&found.keyword_matches, std::slice::from_ref(&word), "the recorded word");
+    assert!(found.why.iter().any(|one| !one.word.is_empty() && one.share > 0.0), "why, got {:?}", found.why);
+    let both = RoutingSuggest { keywords: Some(word), ..input };
+    invalid(api.execute(both).await, "prompt");
+}
+
 /// The numbers of the scorer are numbers, and each list has its order.
 pub async fn stats_are_ordered(api: &impl Api) {
     let fixture = Fixture::new();

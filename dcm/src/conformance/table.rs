@@ -98,6 +98,8 @@ macro_rules! for_each_conformance_case {
                 better_matches_come_first: routing_suggest;
                 tool_type_filters: routing_suggest;
                 suggestions_are_limited: routing_suggest;
+                suggestions_say_why: routing_suggest;
+                prompts_are_understood: routing_suggest;
                 stats_are_ordered: routing_stats;
                 bad_input_says_what_is_missing: routing_suggest routing_feedback;
             }
@@ -162,6 +164,10 @@ macro_rules! for_each_conformance_case {
                 agent_types_are_inferred: context_get context_generate;
                 generate_answers_a_brief: context_generate;
                 bad_input_names_the_field: context_get context_generate;
+            }
+            agent_contexts {
+                work_leaves_a_context: agent_context_list agent_context_stats;
+                what_is_saved_comes_back: compact_save compact_snapshot compact_restore compact_status;
             }
             compact {
                 restore_marks_the_session: compact_restore compact_status;

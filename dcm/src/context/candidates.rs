@@ -22,8 +22,8 @@ pub(super) struct Candidate {
 }
 
 /// A source; its relevance is set with the candidate's.
-fn source(kind: &str, id: impl ToString, summary: String) -> ContextSource {
-    ContextSource { kind: kind.to_owned(), id: id.to_string(), relevance: 0.0, summary, line: None }
+fn source(kind: &str, id: &str, summary: String) -> ContextSource {
+    ContextSource { kind: kind.to_owned(), id: id.to_owned(), relevance: 0.0, summary, line: None }
 }
 
 /// Collects candidates in the order in which they would be read.
@@ -49,7 +49,7 @@ pub(super) fn collect(
     now: Timestamp,
 ) -> Vec<Candidate> {
     let mut collector = Collector { options, rows, now, candidates: Vec::new() };
-    let snapshot = rows.summary.as_ref().and_then(|summary| summary.snapshot.as_ref());
+    let snapshot = rows.snapshot.as_ref().map(|snapshot| &snapshot.saved);
     let files = if options.include_history {
         let noted = snapshot.map(|snapshot| list(snapshot, "modified_files")).unwrap_or_default();
         let project = rows.project.as_ref().map(|project| project.path.as_str());
@@ -136,7 +136,7 @@ impl Collector<'_> {
         let of_project = match project {
             Some(project) => {
                 let name = project.name.as_deref().unwrap_or(&project.path);
-                source("project", project.id, format!("Project {}", cut(name, 80)))
+                source("project", &project.id.to_string(), format!("Project {}", cut(name, 80)))
             }
             None => source("session", &self.options.session_id, format!("Session {session}")),
         };
@@ -157,7 +157,7 @@ impl Collector<'_> {
             .is_some_and(|prompt| flat(&prompt.text).starts_with(text.trim_end_matches('…')))
     }
 
-    fn describe(&self, work: &BriefWork, width: usize) -> String {
+    fn describe(work: &BriefWork, width: usize) -> String {
         work.description.as_deref().map_or_else(|| "(no description)".to_owned(), |text| cut(text, width))
     }
 
@@ -171,7 +171,7 @@ impl Collector<'_> {
         }
     }
 
-    fn place_of(&self, work: &BriefWork) -> String {
+    fn place_of(work: &BriefWork) -> String {
         let Some(wave) = work.wave_number else { return String::new() };
         match work.task_name.as_deref().filter(|name| !name.is_empty()) {
             Some(name) => format!("wave {wave}, {}", cut(name, 60)),
@@ -186,7 +186,7 @@ impl Collector<'_> {
             .iter()
             .filter_map(|id| match self.rows.work.iter().find(|other| other.id == *id) {
                 Some(other) if other.status == SubtaskStatus::Completed => None,
-                Some(other) => Some(format!("{} ({})", self.describe(other, width), other.status)),
+                Some(other) => Some(format!("{} ({})", Self::describe(other, width), other.status)),
                 None => Some(format!("subtask …{}", short_id(*id))),
             })
             .take(3)
@@ -226,7 +226,7 @@ impl Collector<'_> {
         }
         let mut ended: Vec<&BriefWork> =
             self.rows.work.iter().filter(|work| work.status.is_final()).collect();
-        ended.sort_by(|a, b| (b.completed_at, b.created_at, b.id).cmp(&(a.completed_at, a.created_at, a.id)));
+        ended.sort_by_key(|work| std::cmp::Reverse((work.completed_at, work.created_at, work.id)));
         for (place, work) in ended.iter().enumerate() {
             let failed = if work.status == SubtaskStatus::Failed { 1.0 } else { 0.9 };
             self.ended_work(work, failed * falling(place, 10.0));
@@ -235,25 +235,25 @@ impl Collector<'_> {
 
     fn open_work(&mut self, part: Part, work: &BriefWork, score: f64) {
         let own = part == Part::Task;
-        if own && self.repeats_request(&self.describe(work, 4000)) {
+        if own && self.repeats_request(&Self::describe(work, 4000)) {
             return;
         }
         let since = work.started_at.unwrap_or(work.created_at);
         let mut about = vec![span(self.now.millis_since(since))];
-        about.extend(Some(self.place_of(work)).filter(|place| !place.is_empty()));
+        about.extend(Some(Self::place_of(work)).filter(|place| !place.is_empty()));
         let doer = Some(self.doer(work)).filter(|doer| !own && !doer.is_empty());
         let doer = doer.map_or_else(String::new, |doer| format!("{doer}: "));
         let form = |width: usize, full: bool| {
             let about = if full { format!(" ({})", about.join(", ")) } else { String::new() };
             let waits = if full || own { self.waits_for(work, 60) } else { String::new() };
-            format!("- [{}] {doer}{}{about}{waits}", work.status, self.describe(work, width))
+            format!("- [{}] {doer}{}{about}{waits}", work.status, Self::describe(work, width))
         };
         let forms = if own {
             vec![form(160, false), form(300, true), form(1200, true)]
         } else {
             vec![form(80, false), form(160, true)]
         };
-        let id = source("task", work.id, format!("Task: {}", self.describe(work, 50)));
+        let id = source("task", &work.id.to_string(), format!("Task: {}", Self::describe(work, 50)));
         self.add(part, score, forms, id);
     }
 
@@ -270,9 +270,9 @@ impl Collector<'_> {
         let form = |width: usize, words: usize| {
             let result =
                 if told.is_empty() { "no result was recorded".to_owned() } else { cut(&told, words) };
-            format!("- {doer}{}: {} → {result}", work.status, self.describe(work, width))
+            format!("- {doer}{}: {} → {result}", work.status, Self::describe(work, width))
         };
-        let id = source("task", work.id, format!("Task: {}", self.describe(work, 50)));
+        let id = source("task", &work.id.to_string(), format!("Task: {}", Self::describe(work, 50)));
         self.add(Part::Results, score, vec![form(60, 110), form(100, 300), form(200, 1200)], id);
     }
 
@@ -308,7 +308,11 @@ impl Collector<'_> {
             .enumerate()
             .map(|(place, (rank, one))| {
                 let score = [1.0, 0.9, 0.8][rank] * falling(place, 6.0);
-                let id = source("blocking", one.id, format!("Blocked by {}", cut(&one.blocked_by, 60)));
+                let id = source(
+                    "blocking",
+                    &one.id.to_string(),
+                    format!("Blocked by {}", cut(&one.blocked_by, 60)),
+                );
                 (score, vec![line(one, 80), line(one, 300)], id)
             })
             .collect();
@@ -324,23 +328,26 @@ impl Collector<'_> {
                 "Read" | "Glob" | "Grep" | "LS" => 0.6,
                 _ => 1.0,
             };
-            let id = source("failure", failure.action_id, format!("{} failed", cut(&failure.tool_name, 60)));
+            let id = source(
+                "failure",
+                &failure.action_id.to_string(),
+                format!("{} failed", cut(&failure.tool_name, 60)),
+            );
             let forms = failure_forms(failure);
-            self.add(Part::Failures, weight * falling(place, 12.0), forms, id);
+            self.add(Part::Failures, weight * falling(place, 24.0), forms, id);
         }
     }
 
     fn files(&mut self, files: &Files) {
         for file in &files.ranked {
             let shown = cut(&file.shown, 400);
-            let id = source("file", cut(&file.path, 1000), format!("File {}", cut(&file.shown, 100)));
-            if file.changes > 1 {
-                self.add(Part::Changed, file.score, vec![format!("- {shown} ×{}", file.changes)], id);
-            } else if file.changes == 1 {
-                self.add(Part::Changed, file.score, vec![format!("- {shown}")], id);
-            } else {
-                self.add(Part::Read, file.score, vec![format!("- {shown}")], id);
-            }
+            let id = source("file", &cut(&file.path, 1000), format!("File {}", cut(&file.shown, 100)));
+            let (part, line) = match file.changes {
+                0 => (Part::Read, format!("- {shown}")),
+                1 => (Part::Changed, format!("- {shown}")),
+                times => (Part::Changed, format!("- {shown} ×{times}")),
+            };
+            self.add(part, file.score, vec![line], id);
         }
     }
 
@@ -356,7 +363,8 @@ impl Collector<'_> {
             let about = if about.is_empty() { String::new() } else { format!(" {}", code(&about, 100)) };
             let line =
                 format!("- {}{about}{outcome}, {}", cut(&step.tool_name, 60), ago(self.now, step.created_at));
-            let id = source("history", step.id, format!("Tool call {}", cut(&step.tool_name, 60)));
+            let id =
+                source("history", &step.id.to_string(), format!("Tool call {}", cut(&step.tool_name, 60)));
             self.add(Part::Steps, falling(place, 5.0), vec![line], id);
         }
     }
@@ -371,21 +379,26 @@ impl Collector<'_> {
         for (place, message) in self.rows.messages.iter().enumerate() {
             let urgency = 0.4 + 0.06 * f64::from(message.priority.clamp(0, 10));
             let from = message.from_agent.as_deref().unwrap_or("system");
-            let id = source("message", message.id, format!("Message from {}", cut(from, 60)));
+            let id = source("message", &message.id.to_string(), format!("Message from {}", cut(from, 60)));
             let forms = vec![line(message, 90), line(message, 300), line(message, 1200)];
             self.add(Part::Messages, urgency * falling(place, 10.0), forms, id);
         }
     }
 
     fn decisions(&mut self, snapshot: &JsonObject) {
-        let Some(summary) = &self.rows.summary else { return };
+        let Some(saved) = &self.rows.snapshot else { return };
         let texts = [("key_decisions", ""), ("active_tasks", "Was at: ")];
         let mut lines = Vec::new();
+        let is_open = |text: &str| {
+            let known = self.rows.work.iter().filter_map(|work| work.description.as_deref());
+            known.map(flat).any(|known| known.starts_with(&flat(text)))
+        };
         for (name, lead) in texts {
-            lines.extend(list(snapshot, name).into_iter().map(|text| format!("- {lead}{}", flat(&text))));
+            let said = list(snapshot, name).into_iter().filter(|text| !is_open(text));
+            lines.extend(said.map(|text| format!("- {lead}{}", flat(&text))));
         }
         for (place, text) in lines.iter().enumerate() {
-            let id = source("snapshot", summary.id, "Saved before a compaction".to_owned());
+            let id = source("snapshot", &saved.id.to_string(), "Saved before a compaction".to_owned());
             self.add(Part::Decisions, falling(place, 10.0), vec![cut(text, 160), cut(text, 600)], id);
         }
     }
@@ -397,15 +410,15 @@ impl Collector<'_> {
             Some(serde_json::Value::String(text)) => Some(text),
             _ => None,
         });
-        let kept = saved.and_then(|saved| saved.text.clone()).or(of_snapshot);
+        let kept = saved.map(|saved| saved.text.clone()).or(of_snapshot);
         let Some(text) = given.map(str::to_owned).or(kept) else { return };
         let id = match saved.filter(|_| given.is_none()) {
-            Some(saved) => source("summary", saved.id, "Summary of a compaction".to_owned()),
+            Some(saved) => source("summary", &saved.id.to_string(), "Summary of a compaction".to_owned()),
             None => source("summary", &self.options.session_id, "Summary that was given".to_owned()),
         };
         for (place, line) in text.lines().filter(|line| !line.trim().is_empty()).take(400).enumerate() {
             // A heading inside the section must not look like one of the brief.
-            let line = flat(line.trim().trim_start_matches('#').trim_start());
+            let line = flat(line).trim_start_matches(['#', ' ']).to_owned();
             self.add(Part::Summary, falling(place, 30.0), vec![line], id.clone());
         }
     }
@@ -414,7 +427,7 @@ impl Collector<'_> {
         for (place, prompt) in self.rows.prompts.iter().skip(1).enumerate() {
             let when = ago(self.now, prompt.created_at);
             let forms = [100, 300, 1000].map(|width| format!("- {} ({when})", cut(&prompt.text, width)));
-            let id = source("session", prompt.id, format!("Request: {}", cut(&prompt.text, 50)));
+            let id = source("session", &prompt.id.to_string(), format!("Request: {}", cut(&prompt.text, 50)));
             self.add(Part::Earlier, falling(place, 3.0), forms.to_vec(), id);
         }
     }
@@ -423,7 +436,7 @@ impl Collector<'_> {
         for (place, context) in self.rows.contexts.iter().enumerate() {
             let when = ago(self.now, context.updated_at);
             let forms = [120, 400].map(|width| format!("- {when}: {}", cut(&context.progress, width)));
-            let id = source("agent_context", context.id, "Earlier work of the agent".to_owned());
+            let id = source("agent_context", &context.id.to_string(), "Earlier work of the agent".to_owned());
             self.add(Part::Before, falling(place, 2.0), forms.to_vec(), id);
         }
     }

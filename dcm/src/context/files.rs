@@ -78,7 +78,7 @@ fn common_root(paths: &[&str]) -> Option<String> {
         if inside * 10 >= absolute.len() * 7 {
             break;
         }
-        root = root.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned();
+        root.truncate(root.rfind('/').unwrap_or(0));
     }
     (root.matches('/').count() > 1).then_some(root)
 }

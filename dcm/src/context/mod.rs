@@ -13,6 +13,8 @@ mod family;
 mod files;
 mod pack;
 mod template;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tokens;
 
@@ -31,6 +33,7 @@ pub use tokens::{Estimate, TokenCounter};
 const DEFAULT_BUDGET: i32 = 2000;
 
 /// What a brief is to be.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of the caller for itself")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct BriefOptions {
     /// Whom it is for.
@@ -138,4 +141,24 @@ fn request(rows: &BriefRows) -> Request {
         line: None,
     };
     Request { lines: added.chain(prompt.text.lines()).map(str::to_owned).collect(), source: Some(source) }
+}
+
+/// What is open in a session, for a snapshot.
+pub(crate) fn open_work(rows: &BriefRows) -> Vec<serde_json::Value> {
+    let open = rows.work.iter().filter(|work| !work.status.is_final());
+    open.map(|work| {
+        serde_json::json!({
+            "id": work.id,
+            "text": text::cut(work.description.as_deref().unwrap_or(""), 300),
+            "status": work.status,
+            "agent_id": work.agent_id,
+        })
+    })
+    .collect()
+}
+
+/// The files that were changed in a session, the most relevant first, for a snapshot.
+pub(crate) fn changed_files(rows: &BriefRows) -> Vec<String> {
+    let files = files::rank(&rows.files, &[], None, None);
+    files.ranked.into_iter().filter(|file| file.changes > 0).map(|file| file.path).collect()
 }

@@ -150,7 +150,7 @@ fn quote(request: &Request, counter: &dyn TokenCounter, room: usize) -> (Vec<Str
     let mut used = 0;
     let lines: Vec<&String> = request.lines.iter().filter(|line| !line.trim().is_empty()).collect();
     for (place, line) in lines.iter().enumerate() {
-        let line = format!("> {}", line.trim_end());
+        let line = format!("> {}", line.replace(char::is_control, " ").trim_end());
         let cost = counter.tenths(&line);
         let more = if place + 1 < lines.len() { 30 } else { 0 };
         if used + cost + more <= room {

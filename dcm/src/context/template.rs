@@ -85,7 +85,7 @@ const fn section(part: Part, heading: &'static str, worth: f64, floor: usize) ->
 const HEAD: Section = section(Part::Head, "", 30.0, 0);
 const REQUEST: Section = section(Part::Request, "Newest request", 100.0, 0);
 const DECISIONS: Section = section(Part::Decisions, "Decided before the compaction", 9.0, 5);
-const SUMMARY: Section = section(Part::Summary, "Summary before the compaction", 4.0, 0);
+const SUMMARY: Section = section(Part::Summary, "Summary before the compaction", 1.5, 0);
 const EARLIER: Section = section(Part::Earlier, "Earlier requests, newest first", 4.0, 0);
 const BEFORE: Section = section(Part::Before, "This agent in other sessions of the project", 3.0, 0);
 const STEPS: Section = section(Part::Steps, "Last tool calls, newest first", 2.0, 0);
@@ -96,11 +96,11 @@ const ORCHESTRATOR: Template = Template {
     sections: &[
         HEAD,
         REQUEST,
-        section(Part::Blocked, "Blocked agents", 14.0, 10),
-        section(Part::Task, "This agent's own work", 12.0, 8),
-        section(Part::Work, "Open work", 9.0, 14),
-        section(Part::Results, "What came back, newest first", 10.0, 16),
-        section(Part::Failures, "Failed when last tried, newest first", 9.0, 12),
+        section(Part::Blocked, "Blocked agents", 14.0, 8),
+        section(Part::Task, "This agent's own work", 12.0, 6),
+        section(Part::Work, "Open work", 9.0, 12),
+        section(Part::Results, "What came back, newest first", 12.0, 18),
+        section(Part::Failures, "Failed when last tried, newest first", 14.0, 22),
         section(Part::Messages, "Unread messages", 7.0, 8),
         DECISIONS,
         section(Part::Changed, "Files changed (how often), most relevant first", 6.0, 14),
@@ -120,12 +120,12 @@ const DEVELOPER: Template = Template {
         REQUEST,
         section(Part::Task, "Current task", 20.0, 14),
         section(Part::Blocked, "Blocked", 12.0, 6),
-        section(Part::Failures, "Failed when last tried, newest first", 9.0, 14),
-        section(Part::Changed, "Files changed (how often), most relevant first", 6.5, 20),
-        section(Part::Read, "Files read, most relevant first", 4.5, 8),
-        section(Part::Results, "What came back, newest first", 8.0, 12),
+        section(Part::Failures, "Failed when last tried, newest first", 14.0, 24),
+        section(Part::Changed, "Files changed (how often), most relevant first", 6.5, 18),
+        section(Part::Read, "Files read, most relevant first", 4.5, 6),
+        section(Part::Results, "What came back, newest first", 12.0, 16),
         section(Part::Messages, "Unread messages", 6.0, 6),
-        section(Part::Work, "Open work of others", 4.0, 4),
+        section(Part::Work, "Open work of others", 4.0, 3),
         DECISIONS,
         EARLIER,
         SUMMARY,
@@ -140,10 +140,10 @@ const VALIDATOR: Template = Template {
     sections: &[
         HEAD,
         REQUEST,
-        section(Part::Task, "To be validated", 20.0, 12),
-        section(Part::Changed, "Changes to review (how often), most relevant first", 7.0, 22),
-        section(Part::Failures, "Failed when last tried, newest first", 10.0, 16),
-        section(Part::Results, "Finished work, newest first", 9.0, 14),
+        section(Part::Task, "To be validated", 20.0, 10),
+        section(Part::Changed, "Changes to review (how often), most relevant first", 7.0, 18),
+        section(Part::Failures, "Failed when last tried, newest first", 14.0, 24),
+        section(Part::Results, "Finished work, newest first", 12.0, 18),
         section(Part::Blocked, "Blocked", 10.0, 4),
         section(Part::Messages, "Unread messages", 6.0, 6),
         DECISIONS,
@@ -162,13 +162,13 @@ const SPECIALIST: Template = Template {
     sections: &[
         HEAD,
         REQUEST,
-        section(Part::Task, "Assignment", 20.0, 14),
+        section(Part::Task, "Assignment", 20.0, 12),
         section(Part::Messages, "Unread messages", 8.0, 8),
         DECISIONS,
-        section(Part::Changed, "Files in scope, changed (how often), most relevant first", 6.5, 18),
-        section(Part::Read, "Files in scope, read, most relevant first", 4.5, 10),
-        section(Part::Results, "What came back, newest first", 8.0, 12),
-        section(Part::Failures, "Failed when last tried, newest first", 9.0, 12),
+        section(Part::Changed, "Files in scope, changed (how often), most relevant first", 6.5, 16),
+        section(Part::Read, "Files in scope, read, most relevant first", 4.5, 8),
+        section(Part::Results, "What came back, newest first", 12.0, 16),
+        section(Part::Failures, "Failed when last tried, newest first", 14.0, 22),
         section(Part::Blocked, "Blocked", 10.0, 4),
         section(Part::Work, "Open work of others", 3.5, 2),
         EARLIER,

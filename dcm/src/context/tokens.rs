@@ -68,7 +68,7 @@ fn word(letters: usize) -> usize {
         1 | 2 => 10,
         3..=6 => 14,
         7 => 16,
-        8.. => 1 + letters * 2,
+        8.. => 4 + letters * 2,
     }
 }
 
@@ -149,7 +149,7 @@ fn units(text: &str) -> usize {
             Class::Mark => {
                 units += match c {
                     '\0'..='\x1f' | '\x7f' => 20,
-                    _ if previous == c => 4,
+                    '-' | '=' | '*' | '#' | '_' | '.' | '/' if previous == c => 4,
                     _ => 10,
                 };
             }

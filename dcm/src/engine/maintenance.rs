@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::config::EngineConfig;
+use super::learning::Learning;
 use super::rules::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};
 use super::writer::Writer;
 use crate::api::system::LastCleanup;
@@ -30,12 +31,13 @@ const LEASE: &str = "maintenance";
 pub(super) struct Maintenance {
     holder: String,
     last: Mutex<Option<LastCleanup>>,
+    learning: Arc<Learning>,
 }
 
 impl Maintenance {
     /// Jobs of the node called `node`.
-    pub(super) fn new(node: EventId) -> Self {
-        Self { holder: node.to_string(), last: Mutex::new(None) }
+    pub(super) fn new(node: EventId, learning: Arc<Learning>) -> Self {
+        Self { holder: node.to_string(), last: Mutex::new(None), learning }
     }
 
     /// What the last run on this node did.
@@ -193,6 +195,8 @@ impl Maintenance {
             outcomes_before: now.plus_millis(-OUTCOMES_MS),
             batch: LIMIT,
         };
+        // The log is kept as far as what it teaches is not written.
+        self.learning.write_out().await;
         for _ in 0..ROUNDS {
             let went = store.retain(limits.clone()).await?;
             done.deleted_events += went.events;

@@ -5,6 +5,7 @@ mod delivering;
 mod events;
 mod health;
 mod hooks;
+mod learning;
 mod maintenance;
 mod reading;
 pub(crate) mod rules;
@@ -32,6 +33,7 @@ use crate::id::IdSource;
 use crate::storage::{Command, IdempotencyKey, Storage};
 use crate::time::{Clock, SystemClock};
 use health::HealthCheck;
+use learning::Learning;
 use maintenance::Maintenance;
 use tokens::TokenSecrets;
 use tools::ToolsCache;
@@ -53,6 +55,7 @@ struct Shared {
     writer: Mutex<Option<Writer>>,
     feed: Feed,
     hub: Arc<Hub>,
+    learning: Arc<Learning>,
     clock: Arc<dyn Clock>,
     ids: IdSource,
     config: EngineConfig,
@@ -151,9 +154,11 @@ impl Dcm {
         let (writer, writer_tasks) = Writer::start(&store, &clock, &ids, &feed);
         let (stop, stopped) = watch::channel(false);
         let (hub, orders) = Hub::open(&feed, &clock, &ids, &config);
-        let maintenance = Arc::new(Maintenance::new(ids.next()));
+        let (learning, requests) = Learning::new(Arc::clone(&store), feed.clone());
+        let maintenance = Arc::new(Maintenance::new(ids.next(), Arc::clone(&learning)));
         let mut tasks = JoinSet::new();
         tasks.spawn(feed.clone().run(handed, stopped.clone()));
+        tasks.spawn(Arc::clone(&learning).run(requests, stopped.clone()));
         tasks.spawn(Arc::clone(&hub).run(
             orders,
             Arc::clone(&store),
@@ -175,6 +180,7 @@ impl Dcm {
             writer: Mutex::new(Some(writer)),
             feed,
             hub,
+            learning,
             clock,
             ids,
             config,

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::rules::MarkRead;
 use super::{Dcm, Run};
 use crate::api::actions::{ActionHourly, ActionList, ActionPage, HourlyReport};
+use crate::api::agent_contexts::{AgentContextList, AgentContextPage, AgentContextReport, AgentContextStats};
 use crate::api::blocking::{
     BlockedBy, BlockingAgent, BlockingCheck, BlockingChecked, BlockingGet, BlockingState, BlockingSummary,
 };
+use crate::api::compact::{CompactSnapshot, SnapshotAnswer};
 use crate::api::context::{
     Brief, BriefChoice, BriefFormat, CompactState, CompactStatus, ContextAnswer, ContextCounts, ContextData,
     ContextGenerate, ContextGenerated, ContextGet, ContextSource, GeneratedBrief,
@@ -40,10 +42,10 @@ use crate::api::tasks::{TaskDetail, TaskGet, TaskList, TaskPage, TaskWithSubtask
 use crate::context::{self, BriefOptions};
 use crate::error::{Error, Result};
 use crate::model::{Blocking, Receipt};
-use crate::routing::{Question, Scorer, rounded};
+use crate::routing::{Question, Scorer};
 use crate::storage::{
-    ActionFilter, ActiveFilter, BriefQuery, ContextQuery, ContextRows, InboxQuery, Page, RequestFilter,
-    SubtaskFilter,
+    ActionFilter, ActiveFilter, AgentContextFilter, BriefQuery, ContextQuery, ContextRows, InboxQuery, Page,
+    RequestFilter, SubtaskFilter,
 };
 
 /// The agent id under which the dashboard looks at everybody's mail.
@@ -412,12 +414,7 @@ impl Run<BlockingGet> for Dcm {
 impl Run<RoutingSuggest> for Dcm {
     async fn run(&self, operation: RoutingSuggest) -> Result<Suggestions> {
         let question = question(operation)?;
-        let kind = question.tool_type.clone();
-        let scores =
-            self.store().scores(question.keywords.clone(), question.min_score.unwrap_or(0.0), kind).await?;
-        let mut scorer = Scorer::default();
-        scores.iter().for_each(|score| scorer.adopt(score));
-        Ok(scorer.suggest(&question))
+        self.shared.learning.ask(|scorer| scorer.suggest(&question)).await
     }
 }
 
@@ -456,18 +453,7 @@ fn question(operation: RoutingSuggest) -> Result<Question> {
 
 impl Run<RoutingStats> for Dcm {
     async fn run(&self, _: RoutingStats) -> Result<RoutingReport> {
-        let mut rows = self.store().routing_report().await?;
-        rows.totals.avg_score = rounded(rows.totals.avg_score, 3);
-        rows.totals.avg_usage = rounded(rows.totals.avg_usage, 1);
-        for tool in &mut rows.top_by_score {
-            tool.avg_score = rounded(tool.avg_score, 3);
-        }
-        Ok(RoutingReport {
-            totals: rows.totals,
-            top_by_score: rows.top_by_score,
-            top_by_usage: rows.top_by_usage,
-            type_distribution: rows.type_distribution,
-        })
+        self.shared.learning.ask(Scorer::report).await
     }
 }
 
@@ -607,6 +593,57 @@ impl Run<ContextGet> for Dcm {
         }
         let CompiledBrief { brief, sources, explanation, agent_type } = self.compiled(options).await?;
         Ok(ContextAnswer::Brief { agent_id, session_id, agent_type, brief, sources, explanation })
+    }
+}
+
+impl Run<CompactSnapshot> for Dcm {
+    async fn run(&self, operation: CompactSnapshot) -> Result<SnapshotAnswer> {
+        let session_id = operation.session_id;
+        let saved = self.store().newest_snapshot(session_id.clone()).await?;
+        let history = self.store().compaction_history(session_id.clone()).await?;
+        let snapshot = saved.as_ref().and_then(|saved| saved.snapshot.clone());
+        let files = snapshot.as_ref().and_then(|snapshot| snapshot.get("modified_files"));
+        Ok(SnapshotAnswer {
+            session_id,
+            exists: saved.is_some(),
+            modified_files: files.and_then(|files| serde_json::from_value(files).ok()).unwrap_or_default(),
+            saved_at: saved.as_ref().map(|saved| saved.created_at),
+            summary: saved.and_then(|saved| saved.summary),
+            snapshot,
+            history,
+        })
+    }
+}
+
+impl Run<AgentContextList> for Dcm {
+    async fn run(&self, operation: AgentContextList) -> Result<AgentContextPage> {
+        let page = page(operation.limit, operation.offset, 100);
+        let filter = AgentContextFilter {
+            project_id: operation.project_id,
+            session_id: operation.session_id,
+            agent_id: operation.agent_id,
+            agent_type: operation.agent_type,
+        };
+        let (contexts, total) = self.store().agent_contexts(filter, page).await?;
+        Ok(AgentContextPage {
+            count: contexts.len(),
+            contexts,
+            total,
+            limit: page.limit,
+            offset: page.offset,
+        })
+    }
+}
+
+impl Run<AgentContextStats> for Dcm {
+    async fn run(&self, _: AgentContextStats) -> Result<AgentContextReport> {
+        let (by_status, by_type) = self.store().agent_context_counts().await?;
+        Ok(AgentContextReport {
+            total: by_status.iter().map(|(_, count)| count).sum(),
+            by_status: by_status.into_iter().collect(),
+            by_type: by_type.into_iter().collect(),
+            timestamp: self.now(),
+        })
     }
 }
 

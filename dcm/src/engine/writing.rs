@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::{DropPhantoms, MarkCompacted, Observe, Observed, RecordAction, SendMessage};
+use super::rules::{DropPhantoms, MarkCompacted, Observe, Observed, RecordAction, SaveSnapshot, SendMessage};
 use super::{Dcm, Run};
 use crate::api::NoContent;
 use crate::api::actions::{
     ActionDelete, ActionDeleteBySession, ActionRecord, ActionRecorded, ActionsDeleted,
 };
 use crate::api::blocking::{Block, Blocked, BlockingDelete, Unblock, Unblocked};
+use crate::api::compact::{CompactSave, CompactSaved, Entries};
 use crate::api::context::{CompactRestore, CompactRestored, ContextGenerate, ContextGenerated};
 use crate::api::ingest::{Ingest, Ingested};
 use crate::api::messages::{MessageSend, MessageSent, ReceiptAcknowledge};
@@ -23,8 +24,9 @@ use crate::api::tasks::{TaskCreate, TaskDelete, TaskSaved, TaskUpdate};
 use crate::context::BriefOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubtaskId;
+use crate::json::JsonObject;
 use crate::model::{Receipt, Session};
-use crate::storage::{Command, Footprint, State};
+use crate::storage::{BriefQuery, Command, Footprint, State};
 use crate::time::Timestamp;
 
 /// Operations that are commands as they stand.
@@ -149,6 +151,43 @@ impl Run<AuthToken> for Dcm {
 impl Run<ContextGenerate> for Dcm {
     async fn run(&self, operation: ContextGenerate) -> Result<ContextGenerated> {
         self.once(self.generate_context(operation)).await
+    }
+}
+
+impl Run<CompactSave> for Dcm {
+    async fn run(&self, operation: CompactSave) -> Result<CompactSaved> {
+        self.once(async move {
+            let query = BriefQuery {
+                agent_id: operation.agent_id.clone().unwrap_or_else(|| operation.session_id.clone()),
+                session_id: operation.session_id.clone(),
+                project_id: None,
+                steps: 0,
+                now: self.now(),
+            };
+            // What the client does not say, the store knows.
+            let rows = self.store().brief(query).await?;
+            let active_tasks =
+                operation.active_tasks.unwrap_or_else(|| Entries(crate::context::open_work(&rows)));
+            let modified_files =
+                operation.modified_files.unwrap_or_else(|| crate::context::changed_files(&rows));
+            let snapshot = serde_json::json!({
+                "context_summary": operation.context_summary,
+                "active_tasks": active_tasks,
+                "modified_files": modified_files,
+                "key_decisions": operation.key_decisions.unwrap_or_default(),
+                "agent_states": operation.agent_states.unwrap_or_default(),
+                "wave_state": operation.wave_state,
+            });
+            let save = SaveSnapshot {
+                session_id: operation.session_id,
+                agent_id: operation.agent_id,
+                trigger: operation.trigger,
+                summary: operation.context_summary,
+                snapshot: JsonObject::from_value(snapshot),
+            };
+            self.commit_aside(save).await
+        })
+        .await
     }
 }
 

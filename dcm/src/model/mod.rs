@@ -5,6 +5,7 @@
 //! [`Blocking`]s.
 
 mod action;
+mod agent_context;
 mod hook_state;
 mod message;
 mod project;
@@ -16,6 +17,7 @@ mod subtask;
 mod task;
 
 pub use action::{Action, KeywordScore};
+pub use agent_context::AgentContext;
 pub use hook_state::{BriefState, Compacting, HookState, Injected, Launch};
 pub use message::{Blocking, Message, Subscription};
 pub use project::{Project, ProjectStats};

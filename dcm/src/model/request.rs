@@ -45,6 +45,8 @@ pub struct Compaction {
     pub trigger: Option<String>,
     /// The summary that replaced the context.
     pub summary: Option<String>,
+    /// What was saved before it; then it stands for the saving, not for a compaction.
+    pub snapshot: Option<JsonObject>,
     /// What else is known of it.
     pub metadata: JsonObject,
     /// When it happened.

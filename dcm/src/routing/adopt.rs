@@ -5,6 +5,7 @@ use super::features::features;
 use super::recorded::Row;
 use super::words::words;
 use crate::model::KeywordScore;
+use crate::time::Timestamp;
 
 /// What a use counts for one word when the rest of what was said is not known: a text has some 25 features.
 const SHARE: f32 = 0.2;
@@ -12,6 +13,12 @@ const SHARE: f32 = 0.2;
 impl Scorer {
     /// Takes over one recorded score, as it is, and as evidence for its word.
     pub fn adopt(&mut self, score: &KeywordScore) {
+        self.restore(score);
+        self.seed(score);
+    }
+
+    /// Puts a recorded score in the place of the one there may be.
+    pub fn restore(&mut self, score: &KeywordScore) {
         let Some(tool) = self.number(&score.tool_name, Some(score.tool_type)) else { return };
         let count = |number: i32| u32::try_from(number).unwrap_or(0);
         self.recorded.put(
@@ -24,6 +31,29 @@ impl Scorer {
                 last_used: u32::try_from(score.last_used.as_millis() / 1000).unwrap_or(0),
             },
         );
+        self.stay_within_capacity();
+    }
+
+    /// The recorded score of a word and a tool.
+    #[must_use]
+    pub fn recorded(&self, keyword: &str, tool_name: &str) -> Option<KeywordScore> {
+        let number = *self.numbers.get(tool_name)?;
+        let row = self.recorded.row(keyword, number)?;
+        let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        Some(KeywordScore {
+            keyword: keyword.to_owned(),
+            tool_name: tool_name.to_owned(),
+            tool_type: self.tools[number as usize].tool_type,
+            score: row.score,
+            usage_count: count(row.usage),
+            success_count: count(row.success),
+            last_used: Timestamp::from_millis(i64::from(row.last_used) * 1000),
+        })
+    }
+
+    /// Takes a score that stands for lessons which are not known any more as evidence for its word.
+    pub fn seed(&mut self, score: &KeywordScore) {
+        let Some(tool) = self.number(&score.tool_name, Some(score.tool_type)) else { return };
         let unit = self.pass_time(score.last_used);
         let uses = f64::from(score.success_count) - 0.5 * f64::from(score.usage_count - score.success_count);
         #[expect(clippy::cast_possible_truncation, reason = "an estimate")]

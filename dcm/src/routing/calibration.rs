@@ -76,14 +76,12 @@ impl Default for Calibration {
     }
 }
 
-/// The sums of the best tools, the best first, and what all others come to.
+/// How the best tools stand, the best first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outlook<'a> {
-    /// Every sum, in any order.
+    /// The sums of the best tools, in order.
     pub(super) sums: &'a [f32],
-    /// The sums of the best, in order.
-    pub(super) best: &'a [f32],
-    /// How many tools nothing spoke for, and what they come to.
+    /// How many tools there are besides, and what one of them comes to that nothing speaks for.
     pub(super) others: (f32, f32),
     /// The share of the features that is known.
     pub(super) known: f32,
@@ -92,24 +90,25 @@ pub(super) struct Outlook<'a> {
 #[expect(clippy::cast_precision_loss, reason = "a rank is small")]
 impl Outlook<'_> {
     /// For each of the best what the calibration looks at.
-    fn inputs(&self) -> Vec<Inputs> {
-        let Some(top) = self.best.first().copied() else { return Vec::new() };
+    fn inputs(&self, count: usize) -> Vec<Inputs> {
+        let Some(top) = self.sums.first().copied() else { return Vec::new() };
         let power = |sum: f32| {
             let logit = (sum - top) * WORTH;
             if logit < -20.0 { 0.0 } else { f64::from(logit).exp() }
         };
         // One more than there are: the tool that nobody has used yet.
-        let (count, sum) = self.others;
-        let others = f64::from(((sum - top) * WORTH).clamp(-80.0, 20.0)).exp() * (f64::from(count) + 1.0);
+        let (number, sum) = self.others;
+        let others = f64::from(((sum - top) * WORTH).clamp(-80.0, 20.0)).exp() * (f64::from(number) + 1.0);
         let whole = self.sums.iter().map(|sum| power(*sum)).sum::<f64>() + others;
         let share = |sum: f32| (power(sum) / whole).clamp(1e-6, 1.0 - 1e-6);
         let odds = |share: f64| (share / (1.0 - share)).ln();
-        self.best
+        self.sums
             .iter()
+            .take(count)
             .enumerate()
             .map(|(rank, sum)| {
                 let third = match rank {
-                    0 => self.best.get(1).map_or(8.0, |second| (share(*sum) / share(*second)).ln().min(8.0)),
+                    0 => self.sums.get(1).map_or(8.0, |second| (share(*sum) / share(*second)).ln().min(8.0)),
                     _ => (rank - 1) as f64,
                 };
                 [1.0, odds(share(*sum)), third, f64::from(self.known.max(0.01)).ln()]
@@ -119,8 +118,8 @@ impl Outlook<'_> {
 }
 
 impl Calibration {
-    /// How likely each of the best is to be right; never more than one before it, and together at most one.
-    pub(super) fn confidences(&self, outlook: Outlook<'_>) -> Vec<f64> {
+    /// How likely each of the best so many is to be right; never more than one before it, and together at most one.
+    pub(super) fn confidences(&self, outlook: Outlook<'_>, count: usize) -> Vec<f64> {
         let mut most = 1.0f64;
         let mut left = 1.0f64;
         let ask = |(rank, inputs): (usize, Inputs)| {
@@ -130,12 +129,12 @@ impl Calibration {
             left -= confidence;
             confidence
         };
-        outlook.inputs().into_iter().enumerate().map(ask).collect()
+        outlook.inputs(count).into_iter().enumerate().map(ask).collect()
     }
 
     /// Learns from an answer of which it is known which place was the right one.
     pub(super) fn learn(&mut self, outlook: Outlook<'_>, right: Option<usize>) {
-        for (rank, inputs) in outlook.inputs().into_iter().enumerate().take(RANKS) {
+        for (rank, inputs) in outlook.inputs(RANKS).into_iter().enumerate() {
             let model = if rank == 0 { &mut self.first } else { &mut self.later };
             model.learn(inputs, right == Some(rank));
         }
@@ -149,12 +148,12 @@ mod tests {
     #[test]
     fn confidence_becomes_how_often_it_is_right() {
         let mut calibration = Calibration::default();
-        let (sums, best) = ([9.0, 4.0, 1.0], [9.0, 4.0]);
-        let outlook = Outlook { sums: &sums, best: &best, others: (3.0, 0.0), known: 0.5 };
+        let sums = [9.0, 4.0, 1.0];
+        let outlook = Outlook { sums: &sums, others: (3.0, 0.0), known: 0.5 };
         for n in 0..4000 {
             calibration.learn(outlook, Some(usize::from(n % 4 == 0)));
         }
-        let confidences = calibration.confidences(outlook);
+        let confidences = calibration.confidences(outlook, 2);
         assert!((confidences[0] - 0.75).abs() < 0.03, "{confidences:?}");
         assert!((confidences[1] - 0.25).abs() < 0.03, "{confidences:?}");
     }
@@ -163,14 +162,11 @@ mod tests {
     fn confidences_fall_and_are_no_more_than_one_together() {
         let calibration = Calibration::default();
         let sums: Vec<f32> = (0..50u8).map(|n| 3.0 - f32::from(n) * 0.01).collect();
-        let confidences =
-            calibration.confidences(Outlook { sums: &sums, best: &sums, others: (0.0, 0.0), known: 1.0 });
+        let outlook = Outlook { sums: &sums, others: (0.0, 0.0), known: 1.0 };
+        let confidences = calibration.confidences(outlook, 50);
         assert!(confidences.is_sorted_by(|a, b| a >= b), "{confidences:?}");
         assert!(confidences.iter().sum::<f64>() <= 1.0 + 1e-9);
-        assert!(
-            calibration
-                .confidences(Outlook { sums: &[], best: &[], others: (5.0, 0.0), known: 0.0 })
-                .is_empty()
-        );
+        let nothing = Outlook { sums: &[], others: (5.0, 0.0), known: 0.0 };
+        assert!(calibration.confidences(nothing, 5).is_empty());
     }
 }

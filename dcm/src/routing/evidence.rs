@@ -12,6 +12,9 @@ const COMPLEMENT_PRIOR: f32 = 0.05;
 const WORD_PRIOR: f32 = 0.005;
 /// What the likelihood of single words counts beside the complement of all features.
 const WORD_SHARE: f32 = 0.3;
+/// What it counts how much a tool is used at all. It decides between tools that are used with the same words; where the
+/// words differ it would only drown the seldom ones.
+const USE_SHARE: f32 = 0.12;
 /// How many pairs one question looks at, at most. Features of the fewest tools come first, as they say the most.
 const MOST_PAIRS: usize = 12_288;
 
@@ -85,54 +88,39 @@ pub(super) struct Evidence {
     total: ToolWeight,
 }
 
-/// Room for the sums of one question, kept between questions.
-#[derive(Debug, Default)]
-pub(super) struct Sums {
-    /// By tool; zero where nothing speaks for it.
-    sums: Vec<f32>,
-    /// The tools with a sum.
-    pub(super) met: Vec<u32>,
-    /// What a tool that nothing speaks for comes to.
-    pub(super) baseline: f32,
-    /// How many of the features are known, and how many of them are words.
-    known: f32,
-    known_words: f32,
-    /// For each feature that was asked about, what all its tools weigh together; zero where it was not looked at.
-    wholes: Vec<f32>,
-    found: Vec<(usize, usize)>,
+/// What is known of one feature of a question.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// The place of the feature in the question.
+    pub(super) at: usize,
+    pairs: &'a [Pair],
+    /// What all its tools weigh together.
+    whole: f32,
+    single: bool,
 }
 
-impl Sums {
-    fn clear(&mut self, tools: usize, features: usize) {
-        self.sums.clear();
-        self.sums.resize(tools, 0.0);
-        self.wholes.clear();
-        self.wholes.resize(features, 0.0);
-        self.met.clear();
-        self.found.clear();
-    }
-
-    pub(super) fn of(&self, tool: u32) -> Option<f32> {
-        self.met.binary_search(&tool).ok().map(|_| self.sums[tool as usize])
-    }
-
-    /// The share of the features that anything is known of.
-    #[expect(clippy::cast_precision_loss, reason = "a text has a few hundred features")]
-    pub(super) fn known_share(&self) -> f32 {
-        self.known / self.wholes.len().max(1) as f32
-    }
-
-    /// The tools with a sum, and their sums.
-    pub(super) fn all(&self) -> impl Iterator<Item = (u32, f32)> {
-        self.met.iter().map(|tool| (*tool, self.sums[*tool as usize]))
+impl Known<'_> {
+    /// How strongly the feature speaks for the tool. `unit` is what a weight of one is today.
+    pub(super) fn speaks(&self, tool: u32, unit: f32) -> f32 {
+        let Ok(place) = self.pairs.binary_search_by_key(&tool, |pair| pair.tool) else { return 0.0 };
+        strength(self.pairs[place].weight, self.whole, Priors::new(unit), self.single)
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "counts and weights are estimates"
-)]
+/// What is known of a question: what speaks for each tool, by its number, and what a much used one has to do without.
+#[derive(Debug)]
+pub(super) struct Weighed<'a> {
+    evidence: &'a Evidence,
+    pub(super) known: Vec<Known<'a>>,
+    features: usize,
+    words: f32,
+    unit: f32,
+    /// What all tools weigh together.
+    total: ToolWeight,
+    without: Option<(u32, ToolWeight)>,
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "weights are estimates")]
 impl Evidence {
     pub(super) fn pairs(&self) -> usize {
         self.pairs
@@ -205,10 +193,10 @@ impl Evidence {
                     Err(at) => {
                         let pair = Pair { tool, weight };
                         match place.get_mut() {
-                            Tools::Many(pairs) => pairs.insert(at, pair),
+                            Tools::Many(pairs) => insert(pairs, at, pair),
                             one @ Tools::One(_) => {
                                 let mut pairs = one.pairs().to_vec();
-                                pairs.insert(at, pair);
+                                insert(&mut pairs, at, pair);
                                 *one = Tools::Many(Box::new(pairs));
                             }
                         }
@@ -219,35 +207,6 @@ impl Evidence {
             }
         };
         self.account(key, tool, change);
-    }
-
-    /// Puts back what was kept: pairs in the order of their tools.
-    pub(super) fn restore_feature(&mut self, key: u64, pairs: Vec<Pair>) {
-        let tools = match pairs[..] {
-            [] => return,
-            [pair] => Tools::One(pair),
-            _ => Tools::Many(Box::new(pairs)),
-        };
-        self.words += usize::from(is_single(key));
-        self.pairs += tools.pairs().len();
-        self.features.insert(key, tools);
-    }
-
-    /// Puts back what all features of the tool weigh.
-    pub(super) fn restore_tool(&mut self, tool: u32, weight: ToolWeight) {
-        let place = tool as usize;
-        if self.tools.len() <= place {
-            self.tools.resize(place + 1, ToolWeight::default());
-        }
-        self.tools[place] = weight;
-    }
-
-    pub(super) fn total(&self) -> ToolWeight {
-        self.total
-    }
-
-    pub(super) fn restore_total(&mut self, total: ToolWeight) {
-        self.total = total;
     }
 
     /// Multiplies all weights with a power of two, which loses nothing.
@@ -269,7 +228,8 @@ impl Evidence {
     /// What is equally weak goes in an order that only depends on the pairs, so that every node forgets the same.
     pub(super) fn forget_down_to(&mut self, pairs: usize) -> Vec<u64> {
         let rank = |key: u64, pair: &Pair| {
-            let tie = (key >> 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(pair.tool);
+            let tie = (key ^ u64::from(pair.tool).wrapping_mul(0xbf58_476d_1ce4_e5b9))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
             (u64::from(pair.weight.to_bits()) << 32) | (tie >> 32)
         };
         let surplus = self.pairs.saturating_sub(pairs);
@@ -295,85 +255,118 @@ impl Evidence {
         gone.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// Sums up what speaks for each tool. `unit` is what a weight of one is today.
-    pub(super) fn weigh(&self, keys: &[u64], unit: f32, without: Option<Without>, sums: &mut Sums) {
-        sums.clear(self.tools.len(), keys.len());
+    /// Adds to `sums`, by tool, what speaks for each. `unit` is what a weight of one is today.
+    pub(super) fn weigh<'a>(
+        &'a self,
+        keys: impl ExactSizeIterator<Item = u64>,
+        unit: f32,
+        without: Option<Without>,
+        sums: &mut [f32],
+    ) -> Weighed<'a> {
         let priors = Priors::new(unit);
-        sums.found.extend(
-            keys.iter()
-                .enumerate()
-                .map(|(at, key)| (self.pairs_of(*key).len(), at))
-                .filter(|(len, _)| *len > 0),
-        );
-        sums.found.sort_unstable();
-        let (mut known, mut known_words, mut room) = (0u16, 0u16, MOST_PAIRS);
-        for (len, at) in &sums.found {
-            if *len > room {
-                break;
+        let features = keys.len();
+        let mut left_out = ToolWeight::default();
+        let mut known: Vec<Known<'a>> = Vec::with_capacity(features);
+        for (at, key) in keys.enumerate() {
+            let single = is_single(key);
+            if let Some(without) = without {
+                left_out.all += f64::from(without.weight);
+                left_out.words += if single { f64::from(without.weight) } else { 0.0 };
             }
-            room -= len;
-            let key = keys[*at];
-            let mut pairs = self.pairs_of(key);
-            let mut left: Vec<Pair>;
+            let pairs = self.pairs_of(key);
+            if !pairs.is_empty() {
+                known.push(Known { at, pairs, whole: 0.0, single });
+            }
+        }
+        known.sort_unstable_by_key(|feature| (feature.pairs.len(), feature.at));
+        let (mut room, mut sum_without) = (MOST_PAIRS, 0.0);
+        known.retain_mut(|feature| {
+            // Beyond the first that is too much nothing is looked at, so that more room never means less evidence.
+            room = room.saturating_sub(feature.pairs.len());
+            if room == 0 {
+                return false;
+            }
+            feature.whole = feature.pairs.iter().map(|pair| pair.weight).sum();
+            let mut rest = None;
             if let Some(without) = without
-                && let Ok(at) = pairs.binary_search_by_key(&without.tool, |pair| pair.tool)
+                && let Ok(place) = feature.pairs.binary_search_by_key(&without.tool, |pair| pair.tool)
             {
-                left = pairs.to_vec();
-                left[at].weight = (left[at].weight - without.weight).max(0.0);
-                pairs = &left;
+                let weight = feature.pairs[place].weight;
+                feature.whole = (feature.whole - weight.min(without.weight)).max(0.0);
+                rest = Some(weight - weight.min(without.weight));
+                if feature.pairs.len() == 1 && rest == Some(0.0) {
+                    return false;
+                }
             }
-            let whole: f32 = pairs.iter().map(|pair| pair.weight).sum();
-            if whole <= 0.0 {
-                continue;
+            speak(feature.pairs, feature.whole, priors, feature.single, sums);
+            if let Some(weight) = rest.filter(|weight| *weight > 0.0) {
+                sum_without += strength(weight, feature.whole, priors, feature.single);
             }
-            known += 1;
-            known_words += u16::from(is_single(key));
-            sums.wholes[*at] = whole;
-            speak(pairs, whole, priors, is_single(key), &mut sums.sums);
+            true
+        });
+        if let Some(without) = without {
+            sums[without.tool as usize] = sum_without;
         }
-        (sums.known, sums.known_words) = (f32::from(known), f32::from(known_words));
-        let met = sums.sums.iter().zip(0..).filter(|(sum, _)| **sum > 0.0).map(|(_, tool)| tool);
-        sums.met.extend(met);
-        for at in 0..sums.met.len() {
-            let tool = sums.met[at];
-            let mut weight = self.tool(tool);
-            if let Some(without) = without.filter(|without| without.tool == tool) {
-                let each = f64::from(without.weight);
-                weight.all -= each * keys.len() as f64;
-                weight.words -= each * keys.iter().filter(|key| is_single(**key)).count() as f64;
-            }
-            sums.sums[tool as usize] += self.offset(weight, unit, sums);
-        }
-        let share = 1.0 / self.tools.len().max(1) as f64;
-        let mean = ToolWeight { all: self.total.all * share, words: self.total.words * share };
-        sums.baseline = self.offset(mean, unit, sums);
+        let words = known.iter().map(|feature| f32::from(u8::from(feature.single))).sum();
+        let less = |weight: ToolWeight| ToolWeight {
+            all: (weight.all - left_out.all).max(0.0),
+            words: (weight.words - left_out.words).max(0.0),
+        };
+        let total = less(self.total);
+        let without = without.map(|without| (without.tool, less(self.tool(without.tool))));
+        Weighed { evidence: self, known, features, words, unit, total, without }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts and weights are estimates"
+)]
+impl Weighed<'_> {
+    /// Every pair of what is known.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.known.iter().flat_map(|feature| feature.pairs)
     }
 
-    /// What a tool comes to that was not met.
-    pub(super) fn unmet(&self, tool: u32, unit: f32, sums: &Sums) -> f32 {
-        self.offset(self.tool(tool), unit, sums)
+    /// What a much used tool has to do without, as it meets every feature more often: never more than nothing.
+    pub(super) fn offset(&self, tool: u32) -> f32 {
+        self.offset_of(match self.without {
+            Some((without, weight)) if without == tool => weight,
+            _ => self.evidence.tool(tool),
+        })
     }
 
-    /// What much used tools have to do without: they meet every feature more often.
-    fn offset(&self, tool: ToolWeight, unit: f32, sums: &Sums) -> f32 {
-        let assumed = COMPLEMENT_PRIOR * unit * self.features.len() as f32;
+    /// The offset of a tool of average use.
+    pub(super) fn mean_offset(&self) -> f32 {
+        let share = 1.0 / self.evidence.tools.len().max(1) as f64;
+        self.offset_of(ToolWeight { all: self.total.all * share, words: self.total.words * share })
+    }
+
+    fn offset_of(&self, tool: ToolWeight) -> f32 {
+        let assumed = COMPLEMENT_PRIOR * self.unit * self.evidence.features.len() as f32;
         let (total, all) = (self.total.all as f32, tool.all as f32);
         let elsewhere = ((total - all).max(0.0) + assumed) / (total + assumed).max(f32::MIN_POSITIVE);
-        let words = tool.words.max(0.0) as f32 / (WORD_PRIOR * unit * self.words.max(1) as f32);
-        sums.known * ln(elsewhere.clamp(1e-9, 1.0)) - WORD_SHARE * sums.known_words * ln(1.0 + words)
+        let words = tool.words as f32 / (WORD_PRIOR * self.unit * self.evidence.words.max(1) as f32);
+        let used = ln(1.0 + all / self.unit) - ln(1.0 + total / self.unit);
+        let offset = self.known.len() as f32 * ln(elsewhere.clamp(1e-9, 1.0))
+            - WORD_SHARE * self.words * ln(1.0 + words)
+            + USE_SHARE * used;
+        offset.min(0.0)
     }
 
-    /// How strongly the feature at a place of the question that `sums` is of speaks for the tool.
-    pub(super) fn speaks(&self, key: u64, at: usize, tool: u32, unit: f32, sums: &Sums) -> f32 {
-        let whole = sums.wholes[at];
-        let pairs = self.pairs_of(key);
-        let Ok(place) = pairs.binary_search_by_key(&tool, |pair| pair.tool) else { return 0.0 };
-        if whole > 0.0 {
-            strength(pairs[place].weight, whole, Priors::new(unit), is_single(key))
-        } else {
-            0.0
-        }
+    /// The share of the features that anything is known of.
+    pub(super) fn known_share(&self) -> f32 {
+        self.known.len() as f32 / self.features.max(1) as f32
     }
+}
+
+/// Inserts into a list that grows by an eighth, not to the double: there are many of them.
+pub(super) fn insert<T>(list: &mut Vec<T>, at: usize, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(1 + list.len() / 8);
+    }
+    list.insert(at, item);
 }
 
 /// What is assumed before anything was seen, in today's weights.
@@ -423,9 +416,10 @@ mod tests {
     use super::*;
 
     fn sums(evidence: &Evidence, keys: &[u64], without: Option<Without>) -> Vec<Option<f32>> {
-        let mut sums = Sums::default();
-        evidence.weigh(keys, 1.0, without, &mut sums);
-        (0..4).map(|tool| sums.of(tool)).collect()
+        let mut sums = vec![0.0; 4];
+        let weighed = evidence.weigh(keys.iter().copied(), 1.0, without, &mut sums);
+        let spoken = |tool: u32| sums.get(tool as usize).copied().filter(|sum| *sum > 0.0);
+        (0..4).map(|tool| spoken(tool).map(|sum| sum + weighed.offset(tool))).collect()
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) fn ln(x: f32) -> f32 {
     // The mantissa between 1 and 2, and a polynomial through its logarithm to the base of 2.
     let m = f32::from_bits((bits & 0x007f_ffff) | 0x3f80_0000) - 1.0;
     let log2 =
-        m * (1.441_835_9 + m * (-0.708_372_15 + m * (0.413_555_05 + m * (-0.191_262_51 + m * 0.044_243_74))));
+        m * (1.441_835_9 + m * (-0.708_372_2 + m * (0.413_555_05 + m * (-0.191_262_5 + m * 0.044_243_74))));
     (exponent + log2) * std::f32::consts::LN_2
 }
 

@@ -31,6 +31,25 @@ impl Outcome {
         if chosen { Self::Chosen } else { Self::Rejected }
     }
 
+    /// The number under which a store keeps it.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Failed => 0,
+            Self::Succeeded => 1,
+            Self::Rejected => 2,
+            Self::Chosen => 3,
+        }
+    }
+
+    /// What a store keeps under `number`.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        [Self::Failed, Self::Succeeded, Self::Rejected, Self::Chosen]
+            .into_iter()
+            .find(|outcome| outcome.number() == number)
+    }
+
     /// What it counts as evidence, in the proportions of the scores' deltas.
     pub(super) fn weight(self) -> f32 {
         match self {

@@ -14,8 +14,11 @@ mod keywords;
 mod lesson;
 mod question;
 mod recorded;
+mod report;
 mod score;
 mod scorer;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use evaluate::Evaluation;

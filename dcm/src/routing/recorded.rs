@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::evidence::insert;
 use super::fast::growth;
 use super::score::ScoreChange;
 use crate::time::Timestamp;
@@ -48,22 +49,9 @@ impl Recorded {
         self.rows
     }
 
-    pub(super) fn words(&self) -> usize {
-        self.words.len()
-    }
-
-    pub(super) fn tools(&self) -> &[ToolSums] {
-        &self.tools
-    }
-
     /// The tools of a word, by their numbers.
     pub(super) fn of(&self, word: &str) -> &[Row] {
         self.words.get(word).map_or(&[], Vec::as_slice)
-    }
-
-    pub(super) fn row(&self, word: &str, tool: u32) -> Option<&Row> {
-        let rows = self.of(word);
-        rows.binary_search_by_key(&tool, |row| row.tool).ok().map(|at| &rows[at])
     }
 
     fn sums(&mut self, tool: u32) -> &mut ToolSums {
@@ -106,7 +94,7 @@ impl Recorded {
         }
         if let Some(rows) = self.words.get_mut(word) {
             let place = rows.partition_point(|other| other.tool < row.tool);
-            rows.insert(place, row);
+            insert(rows, place, row);
         }
         self.rows += 1;
         let sums = self.sums(row.tool);
@@ -174,13 +162,13 @@ mod tests {
         {
             assert!(recorded.change(word, tool, &lesson(ToolType::Mcp, succeeded), at));
         }
-        assert_eq!((recorded.rows(), recorded.words()), (3, 2));
-        let first = recorded.tools()[0];
+        assert_eq!((recorded.rows(), recorded.words.len()), (3, 2));
+        let first = recorded.tools[0];
         assert_eq!((first.rows, first.usage), (2, 3));
         assert!((first.score - 1.95).abs() < 1e-5);
-        assert_eq!(recorded.row("word", 0).map(|row| (row.usage, row.success)), Some((2, 1)));
+        assert_eq!(recorded.of("word").first().map(|row| (row.usage, row.success)), Some((2, 1)));
         // The least used goes first, and of two alike the one that comes first in the alphabet.
         assert_eq!(recorded.forget_down_to(2), [(Box::from("other"), 0)]);
-        assert_eq!((recorded.rows(), recorded.words(), recorded.tools()[0].usage), (2, 1, 2));
+        assert_eq!((recorded.rows(), recorded.words.len(), recorded.tools[0].usage), (2, 1, 2));
     }
 }

@@ -2,11 +2,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::calibration::{Calibration, Outlook, RANKS};
-use super::evidence::{Evidence, Sums, Without};
+use super::evidence::{Evidence, Weighed, Without};
 use super::fast::growth;
 use super::features::{Feature, features};
 use super::lesson::{Lesson, Outcome};
-use super::recorded::Recorded;
+use super::recorded::{Recorded, Row};
 use super::score::{lesson, opinion};
 use super::words::{Word, words};
 use super::{ABSTAIN_BELOW, HALF_LIFE_DAYS, Question, percent, rounded};
@@ -17,14 +17,20 @@ use crate::time::Timestamp;
 /// How many pairs of word and tool a scorer holds, unless told otherwise.
 pub const DEFAULT_CAPACITY: usize = 1_000_000;
 
-/// How many pairs of feature and tool may be counted for every recorded pair of word and tool.
-const FEATURE_PAIRS: usize = 2;
+/// How many pairs of feature and tool may be counted for every four recorded pairs of word and tool.
+const FEATURE_PAIRS: usize = 7;
 
 /// How many lessons are kept to ask about again.
 const SAMPLE: usize = 1024;
 
 /// The sample is drawn from about so many of the latest lessons.
 const SAMPLED_FROM: u64 = 32 * 1024;
+
+/// How many tools are ranked to find out how sure to be of the best.
+const RANKED: usize = 24;
+
+/// The sum of a tool that was used with a word, and nothing speaks for: it comes after all others.
+const UNHEARD: f32 = -50.0;
 
 /// How many words of `why` a suggestion has at most.
 const REASONS: usize = 10;
@@ -52,8 +58,8 @@ pub(super) struct Example {
 /// steps. The *evidence* is what suggestions are ranked by: counts of words, of neighbours and of near pairs, of which
 /// old ones weigh less (half as much every [`HALF_LIFE_DAYS`] days of the lessons' own time).
 ///
-/// Everything is bounded: [`Scorer::with_capacity`] pairs of word and tool, twice as many pairs of feature and tool, and
-/// a sample of lessons. What was used least and longest ago goes first.
+/// Everything is bounded: [`Scorer::with_capacity`] pairs of word and tool, seven fourths as many pairs of feature and
+/// tool, and a sample of lessons. What was used least and longest ago goes first.
 ///
 /// The same lessons in the same order make the same scorer, wherever they are learned: there is no clock and no chance in it.
 ///
@@ -87,14 +93,48 @@ pub struct Scorer {
     rooms: Mutex<Vec<Room>>,
 }
 
-/// Room for one question.
+/// Room for one question, kept for the next.
 #[derive(Debug, Default)]
 struct Room {
-    sums: Sums,
-    keys: Vec<u64>,
+    /// By tool, what speaks for it; nothing but zeros between two questions.
+    sums: Vec<f32>,
+    /// By tool, whether it is among the candidates; nothing but `false` between two questions.
+    taken: Vec<bool>,
+    candidates: Vec<Candidate>,
+}
+
+impl Room {
+    /// Takes the sums of the tools that something speaks for and that are wanted.
+    fn take_spoken_for(&mut self, weighed: &Weighed<'_>, wanted: impl Fn(u32) -> bool) {
+        self.candidates.clear();
+        for pair in weighed.pairs() {
+            let sum = std::mem::take(&mut self.sums[pair.tool as usize]);
+            if sum > 0.0 && wanted(pair.tool) {
+                self.candidates.push(Candidate { tool: pair.tool, sum });
+            }
+        }
+    }
+
+    /// Takes the sums of some tools, whether anything speaks for them or not.
+    fn take_listed(&mut self, weighed: &Weighed<'_>, tools: impl Iterator<Item = u32>) {
+        self.candidates.clear();
+        for tool in tools {
+            if !std::mem::replace(&mut self.taken[tool as usize], true) {
+                let sum = self.sums[tool as usize];
+                self.candidates.push(Candidate { tool, sum: if sum > 0.0 { sum } else { UNHEARD } });
+            }
+        }
+        for candidate in &self.candidates {
+            self.taken[candidate.tool as usize] = false;
+        }
+        for pair in weighed.pairs() {
+            self.sums[pair.tool as usize] = 0.0;
+        }
+    }
 }
 
 /// A tool that may be suggested.
+#[derive(Debug, Clone, Copy)]
 struct Candidate {
     tool: u32,
     sum: f32,
@@ -199,10 +239,28 @@ impl Scorer {
         for keyword in &taught.keywords {
             self.recorded.change(keyword, tool, &change, taught.at);
         }
-        let unit = self.pass_time(taught.at);
-        let keys: Box<[u64]> = features(&words(&taught.text)).iter().map(|feature| feature.key).collect();
+        self.understand(&taught.text, tool, taught.outcome, taught.at);
+    }
+
+    /// Learns once more from a lesson whose recorded scores are known: it is evidence only.
+    pub fn recall(
+        &mut self,
+        said: &str,
+        tool_name: &str,
+        tool_type: Option<ToolType>,
+        outcome: Outcome,
+        at: Timestamp,
+    ) {
+        if let Some(tool) = self.number(tool_name, tool_type) {
+            self.understand(said, tool, outcome, at);
+        }
+    }
+
+    fn understand(&mut self, said: &str, tool: u32, outcome: Outcome, at: Timestamp) {
+        let unit = self.pass_time(at);
+        let keys: Box<[u64]> = features(&words(said)).iter().map(|feature| feature.key).collect();
         if !keys.is_empty() {
-            let weight = unit * taught.outcome.weight() * evenly(keys.len());
+            let weight = unit * outcome.weight() * evenly(keys.len());
             for key in &keys {
                 self.evidence.add(*key, tool, weight);
             }
@@ -235,18 +293,18 @@ impl Scorer {
         };
         let mut room = self.room();
         let without = Without { tool: example.tool, weight: example.weight };
-        self.evidence.weigh(&example.keys, self.unit(None), Some(without), &mut room.sums);
+        let keys = example.keys.iter().copied();
+        let weighed = self.evidence.weigh(keys, self.unit(None), Some(without), &mut room.sums);
         // A tool that nothing else speaks for cannot be found: that says nothing about how sure to be.
-        if room.sums.of(example.tool).is_some() {
-            let mut candidates: Vec<Candidate> =
-                room.sums.all().map(|(tool, sum)| Candidate { tool, sum }).collect();
-            let sums: Vec<f32> = candidates.iter().map(|candidate| candidate.sum).collect();
-            keep_best(&mut candidates, RANKS);
-            let best: Vec<f32> = candidates.iter().map(|candidate| candidate.sum).collect();
-            let others = (others(self.tools.len(), sums.len()), room.sums.baseline);
-            let right = candidates.iter().position(|candidate| candidate.tool == example.tool);
-            let known = room.sums.known_share();
-            self.calibration.learn(Outlook { sums: &sums, best: &best, others, known }, right);
+        let findable = room.sums[example.tool as usize] > 0.0;
+        room.take_spoken_for(&weighed, |_| true);
+        if findable {
+            keep_best(&mut room.candidates, &weighed, RANKED);
+            let right =
+                room.candidates.iter().take(RANKS).position(|candidate| candidate.tool == example.tool);
+            let sums: Vec<f32> = room.candidates.iter().map(|candidate| candidate.sum).collect();
+            let outlook = outlook(&sums, self.tools.len(), &weighed);
+            self.calibration.learn(outlook, right);
         }
         self.put_back(room);
     }
@@ -256,14 +314,17 @@ impl Scorer {
         if self.recorded.rows() > self.capacity {
             self.recorded.forget_down_to(self.capacity - self.capacity / 10);
         }
-        let most = self.capacity.saturating_mul(FEATURE_PAIRS);
+        let most = self.capacity.saturating_mul(FEATURE_PAIRS) / 4;
         if self.evidence.pairs() > most {
             self.evidence.forget_down_to(most - most / 10);
         }
     }
 
     fn room(&self) -> Room {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        let mut room = self.rooms.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        room.sums.resize(self.tools.len(), 0.0);
+        room.taken.resize(self.tools.len(), false);
+        room
     }
 
     fn put_back(&self, room: Room) {
@@ -275,29 +336,38 @@ impl Scorer {
     pub fn suggest(&self, question: &Question) -> Suggestions {
         let words = words(&question.text);
         let features = features(&words);
-        let unit = self.unit(None);
+        let mut keywords: Vec<(&str, &[Row])> = Vec::with_capacity(question.keywords.len());
+        for keyword in &question.keywords {
+            let rows = self.recorded.of(keyword);
+            if !rows.is_empty() && keywords.iter().all(|(known, _)| known != keyword) {
+                keywords.push((keyword, rows));
+            }
+        }
         let mut room = self.room();
-        room.keys.clear();
-        room.keys.extend(features.iter().map(|feature| feature.key));
-        self.evidence.weigh(&room.keys, unit, None, &mut room.sums);
-
-        let mut candidates = self.candidates(question, unit, &room.sums);
+        let keys = features.iter().map(|feature| feature.key);
+        let weighed = self.evidence.weigh(keys, self.unit(None), None, &mut room.sums);
+        let wanted = |tool: u32| question.wants(self.tools[tool as usize].tool_type);
+        if let Some(min_score) = question.min_score {
+            let rows = keywords.iter().flat_map(|(_, rows)| *rows);
+            let rows = rows.filter(|row| f64::from(row.score) >= min_score && wanted(row.tool));
+            room.take_listed(&weighed, rows.map(|row| row.tool));
+        } else {
+            room.take_spoken_for(&weighed, wanted);
+        }
+        keep_best(&mut room.candidates, &weighed, question.limit.max(RANKED));
+        let candidates = room.candidates.clone();
+        self.put_back(room);
         let sums: Vec<f32> = candidates.iter().map(|candidate| candidate.sum).collect();
-        keep_best(&mut candidates, question.limit.max(RANKS));
-        let best: Vec<f32> = candidates.iter().map(|candidate| candidate.sum).collect();
-        let others = (others(self.tools.len(), sums.len()), room.sums.baseline);
-        let known = room.sums.known_share();
-        let confidences = self.calibration.confidences(Outlook { sums: &sums, best: &best, others, known });
+        let confidences =
+            self.calibration.confidences(outlook(&sums, self.tools.len(), &weighed), question.limit);
+
+        let asked =
+            Asked { question, keywords: &keywords, words: &words, features: &features, weighed: &weighed };
         let mut found: Vec<(f32, Suggestion)> = candidates
             .iter()
             .zip(confidences)
-            .map(|(candidate, confidence)| {
-                let suggestion =
-                    self.describe(question, candidate.tool, confidence, &words, &features, &room.sums);
-                (candidate.sum, suggestion)
-            })
+            .map(|(candidate, confidence)| (candidate.sum, self.describe(&asked, candidate.tool, confidence)))
             .collect();
-        self.put_back(room);
         // What the evidence cannot tell apart, the recorded scores may.
         found.sort_by(|(one, a), (other, b)| {
             other
@@ -306,8 +376,7 @@ impl Scorer {
                 .then(b.score.total_cmp(&a.score))
                 .then(b.usage_count.cmp(&a.usage_count))
         });
-        let suggestions: Vec<Suggestion> =
-            found.into_iter().map(|(_, suggestion)| suggestion).take(question.limit).collect();
+        let suggestions: Vec<Suggestion> = found.into_iter().map(|(_, suggestion)| suggestion).collect();
         Suggestions {
             keywords: question.keywords.clone(),
             count: suggestions.len(),
@@ -322,49 +391,20 @@ impl Scorer {
         }
     }
 
-    /// The tools that may be suggested, with what the evidence says of them.
-    fn candidates(&self, question: &Question, unit: f32, sums: &Sums) -> Vec<Candidate> {
-        let wanted = |tool: u32| question.wants(self.tools[tool as usize].tool_type);
-        let Some(min_score) = question.min_score else {
-            let met = sums.all().filter(|(tool, _)| wanted(*tool));
-            return met.map(|(tool, sum)| Candidate { tool, sum }).collect();
-        };
-        let mut tools: Vec<u32> = question
-            .keywords
-            .iter()
-            .flat_map(|keyword| self.recorded.of(keyword))
-            .filter(|row| f64::from(row.score) >= min_score && wanted(row.tool))
-            .map(|row| row.tool)
-            .collect();
-        tools.sort_unstable();
-        tools.dedup();
-        let sum = |tool| sums.of(tool).unwrap_or_else(|| self.evidence.unmet(tool, unit, sums));
-        tools.into_iter().map(|tool| Candidate { tool, sum: sum(tool) }).collect()
-    }
-
-    fn describe(
-        &self,
-        question: &Question,
-        tool: u32,
-        confidence: f64,
-        words: &[Word],
-        features: &[Feature],
-        sums: &Sums,
-    ) -> Suggestion {
+    fn describe(&self, asked: &Asked<'_>, tool: u32, confidence: f64) -> Suggestion {
         let (mut rows, mut score, mut usage, mut success) = (0u32, 0.0, 0i64, 0i64);
         let mut keyword_matches: Vec<String> = Vec::new();
-        for keyword in &question.keywords {
-            let Some(row) = self.recorded.row(keyword, tool) else { continue };
-            if question.min_score.is_some_and(|least| f64::from(row.score) < least)
-                || keyword_matches.contains(keyword)
-            {
+        for (keyword, known) in asked.keywords {
+            let Ok(place) = known.binary_search_by_key(&tool, |row| row.tool) else { continue };
+            let row = &known[place];
+            if asked.question.min_score.is_some_and(|least| f64::from(row.score) < least) {
                 continue;
             }
             rows += 1;
             score += f64::from(row.score);
             usage += i64::from(row.usage);
             success += i64::from(row.success);
-            keyword_matches.push(keyword.clone());
+            keyword_matches.push((*keyword).to_owned());
         }
         keyword_matches.sort_unstable();
         let Tool { name, tool_type } = &self.tools[tool as usize];
@@ -376,22 +416,33 @@ impl Scorer {
             success_rate: percent(success, usage),
             keyword_matches,
             confidence: rounded(confidence, 3),
-            why: self.reasons(tool, words, features, sums),
+            why: asked.reasons(tool, self.unit(None)),
         }
     }
+}
 
+/// A question with what is known of it.
+struct Asked<'a> {
+    question: &'a Question,
+    keywords: &'a [(&'a str, &'a [Row])],
+    words: &'a [Word],
+    features: &'a [Feature],
+    weighed: &'a Weighed<'a>,
+}
+
+impl Asked<'_> {
     /// Which words spoke for the tool, and their shares in what did.
-    fn reasons(&self, tool: u32, words: &[Word], features: &[Feature], sums: &Sums) -> Vec<WordShare> {
-        let mut shares = vec![0.0f32; words.len()];
-        let unit = self.unit(None);
-        for (at, feature) in features.iter().enumerate() {
-            let speaks = self.evidence.speaks(feature.key, at, tool, unit, sums);
+    fn reasons(&self, tool: u32, unit: f32) -> Vec<WordShare> {
+        let mut shares = vec![0.0f32; self.words.len()];
+        for known in &self.weighed.known {
+            let speaks = known.speaks(tool, unit);
+            let (first, second) = self.features[known.at].words;
             // Of a pair each word is a half.
-            shares[usize::from(feature.words.0)] += speaks / 2.0;
-            shares[usize::from(feature.words.1)] += speaks / 2.0;
+            shares[usize::from(first)] += speaks / 2.0;
+            shares[usize::from(second)] += speaks / 2.0;
         }
         let mut reasons: Vec<(f32, &str)> = Vec::new();
-        for (word, share) in words.iter().zip(shares) {
+        for (word, share) in self.words.iter().zip(shares) {
             if share <= 0.0 || word.filler {
                 continue;
             }
@@ -419,20 +470,53 @@ fn evenly(features: usize) -> f32 {
     1.0 / (features as f32).sqrt()
 }
 
-/// How many tools nothing spoke for.
+/// How the best stand among all tools.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn others(tools: usize, met: usize) -> f32 {
-    tools.saturating_sub(met) as f32
+fn outlook<'a>(sums: &'a [f32], tools: usize, weighed: &Weighed<'_>) -> Outlook<'a> {
+    let others = (tools.saturating_sub(sums.len()) as f32, weighed.mean_offset());
+    Outlook { sums, others, known: weighed.known_share() }
 }
 
-/// The best so many, in order; equal ones in the order in which their tools were first used.
-fn keep_best(candidates: &mut Vec<Candidate>, count: usize) {
+/// Keeps the best so many, in order, with their offsets; equal ones in the order in which their tools were first used.
+///
+/// No offset is above nothing. So the offsets of the tools that most speaks for are found first, and after that only those
+/// of tools that could still be among the best.
+fn keep_best(candidates: &mut Vec<Candidate>, weighed: &Weighed<'_>, count: usize) {
     let order = |a: &Candidate, b: &Candidate| b.sum.total_cmp(&a.sum).then(a.tool.cmp(&b.tool));
+    let settle = |some: &mut [Candidate]| {
+        for candidate in some {
+            candidate.sum += weighed.offset(candidate.tool);
+        }
+    };
+    // Half of the strongest sum and more: usually a few dozen tools.
+    let half = candidates.iter().map(|candidate| candidate.sum).fold(0.0, f32::max) / 2.0;
+    let strong = move_ahead(candidates, 0, |sum| sum >= half);
+    settle(&mut candidates[..strong]);
+    let mut settled = candidates.len();
+    if strong >= count && count > 0 {
+        let (_, last, _) = candidates[..strong].select_nth_unstable_by(count - 1, order);
+        let bar = last.sum;
+        settled = move_ahead(candidates, strong, |sum| sum >= bar);
+    }
+    settle(&mut candidates[strong..settled]);
+    candidates.truncate(settled);
     if candidates.len() > count && count > 0 {
         candidates.select_nth_unstable_by(count - 1, order);
         candidates.truncate(count);
     }
     candidates.sort_unstable_by(order);
+}
+
+/// Moves those of the candidates from `from` on whose sum passes to the front of them; answers where they end.
+fn move_ahead(candidates: &mut [Candidate], from: usize, passes: impl Fn(f32) -> bool) -> usize {
+    let mut end = from;
+    for at in from..candidates.len() {
+        if passes(candidates[at].sum) {
+            candidates.swap(at, end);
+            end += 1;
+        }
+    }
+    end
 }
 
 /// A number that looks drawn by chance, and is the same for the same `number` everywhere.

@@ -40,8 +40,10 @@ pub struct BriefRows {
     pub failures: Vec<OpenFailure>,
     /// The newest tool calls, newest first.
     pub steps: Vec<BriefStep>,
-    /// The newest compaction or saved snapshot.
+    /// The newest summary of a compaction.
     pub summary: Option<BriefSummary>,
+    /// What was saved last before a compaction.
+    pub snapshot: Option<BriefSnapshot>,
     /// What the agent did in other sessions of the project, newest first.
     pub contexts: Vec<BriefContext>,
 }
@@ -189,15 +191,24 @@ pub struct BriefStep {
     pub created_at: Timestamp,
 }
 
-/// What is known from a compaction.
+/// What a compaction kept of the conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BriefSummary {
     /// The compaction.
     pub id: CompactionId,
     /// What was summed up; its beginning, when it is very long.
-    pub text: Option<String>,
-    /// What was saved before it.
-    pub snapshot: Option<JsonObject>,
+    pub text: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// What was saved before a compaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BriefSnapshot {
+    /// The row that keeps it.
+    pub id: CompactionId,
+    /// What was saved.
+    pub saved: JsonObject,
     /// When.
     pub created_at: Timestamp,
 }

@@ -7,6 +7,7 @@
 mod brief;
 mod channels;
 mod command;
+mod lessons;
 mod log;
 mod reads;
 #[cfg(feature = "sql")]
@@ -17,15 +18,17 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use brief::{
-    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefStep, BriefSummary,
-    BriefWork, FailureChange, OpenFailure,
+    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefSnapshot, BriefStep,
+    BriefSummary, BriefWork, FailureChange, OpenFailure,
 };
 pub use channels::{ChannelChange, ChannelChanges, ChannelKey, ChannelRow, HolderChange};
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
+pub use lessons::{KEPT_LESSONS, KeptLesson, Learned, LessonStore, NewLessons};
 pub use log::{CommitListener, CommittedEvents, GapReason, LogHead, LogPage, LogStore, LoggedEvent};
 pub use reads::{
-    ActionFilter, ActiveFilter, AgeLimits, ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows,
-    Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RetentionReport, RoutingRows, SubtaskFilter,
+    ActionFilter, ActiveFilter, AgeLimits, AgentContextCounts, AgentContextFilter, ContextQuery, ContextRows,
+    HierarchyRows, InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RetentionReport,
+    SubtaskFilter,
 };
 pub use state::{
     ActionAnswer, Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally,
@@ -69,6 +72,6 @@ pub trait CommitStore: Send + Sync {
 }
 
 /// Everything that DCM asks of a store.
-pub trait Storage: ReadStore + CommitStore + LogStore + 'static {}
+pub trait Storage: ReadStore + CommitStore + LogStore + LessonStore + 'static {}
 
-impl<T: ReadStore + CommitStore + LogStore + 'static> Storage for T {}
+impl<T: ReadStore + CommitStore + LogStore + LessonStore + 'static> Storage for T {}

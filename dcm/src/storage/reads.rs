@@ -3,17 +3,17 @@
 use super::BoxFuture;
 use super::brief::{BriefQuery, BriefRows};
 use crate::api::actions::{ActionSummary, HourCount};
+use crate::api::compact::CompactionEntry;
 use crate::api::context::{
     ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
 };
 use crate::api::hierarchy::{ActiveAgent, SubtaskNode};
-use crate::api::routing::{RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount};
 use crate::api::sessions::{SessionOverview, SessionsOfProject};
 use crate::api::system::MessageCounts;
 use crate::error::Result;
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Receipt, Request, Session,
+    AgentContext, Blocking, Compaction, HookState, Message, Project, ProjectStats, Receipt, Request, Session,
     Subscription, Subtask, Task,
 };
 use crate::time::Timestamp;
@@ -63,6 +63,22 @@ pub struct ActionFilter {
     /// Of this subtask.
     pub subtask_id: Option<SubtaskId>,
 }
+
+/// Which contexts of agents; what is absent does not filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentContextFilter {
+    /// Of this project.
+    pub project_id: Option<ProjectId>,
+    /// Of this session.
+    pub session_id: Option<String>,
+    /// Of this agent.
+    pub agent_id: Option<String>,
+    /// Of this kind of agent.
+    pub agent_type: Option<String>,
+}
+
+/// Contexts of agents in numbers: by status, and by kind.
+pub type AgentContextCounts = (Vec<(String, i64)>, Vec<(String, i64)>);
 
 /// Which sessions; what is absent does not filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -123,19 +139,6 @@ pub struct HierarchyRows {
     pub tasks: Vec<Task>,
     /// Their subtasks, by creation.
     pub subtasks: Vec<SubtaskNode>,
-}
-
-/// The scorer in numbers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RoutingRows {
-    /// Over everything, not rounded.
-    pub totals: RoutingTotals,
-    /// At most ten.
-    pub top_by_score: Vec<ToolByScore>,
-    /// At most ten.
-    pub top_by_usage: Vec<ToolByUsage>,
-    /// All kinds.
-    pub type_distribution: Vec<ToolTypeCount>,
 }
 
 /// Whose context is asked for.
@@ -310,16 +313,6 @@ pub trait ReadStore: Send + Sync {
     /// Blockings in which `agent` blocks or is blocked, the latest first.
     fn blockings_of(&self, agent: String) -> BoxFuture<'_, Result<Vec<Blocking>>>;
 
-    /// The rows of these words that score at least `min_score`.
-    fn scores(
-        &self,
-        keywords: Vec<String>,
-        min_score: f64,
-        tool_type: Option<String>,
-    ) -> BoxFuture<'_, Result<Vec<KeywordScore>>>;
-    /// The scorer in numbers.
-    fn routing_report(&self) -> BoxFuture<'_, Result<RoutingRows>>;
-
     /// At most `limit` messages that expired before `before`.
     fn expired_messages(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<MessageId>>>;
     /// At most `limit` open sessions that began before `began` and in which nothing was seen since `seen`.
@@ -334,6 +327,18 @@ pub trait ReadStore: Send + Sync {
 
     /// The session in which `agent` has the latest open subtask.
     fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>>;
+    /// What was saved last before a compaction of a session.
+    fn newest_snapshot(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>>;
+    /// The snapshots and compactions of a session, newest first, at most 50.
+    fn compaction_history(&self, session: String) -> BoxFuture<'_, Result<Vec<CompactionEntry>>>;
+    /// Contexts of agents, the latest touched first, and how many match.
+    fn agent_contexts(
+        &self,
+        filter: AgentContextFilter,
+        page: Page,
+    ) -> BoxFuture<'_, Result<(Vec<AgentContext>, i64)>>;
+    /// How many contexts of agents there are by status, and by the fifty most frequent kinds.
+    fn agent_context_counts(&self) -> BoxFuture<'_, Result<AgentContextCounts>>;
     /// The newest compaction of a session.
     fn newest_compaction(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>>;
     /// The raw data of a context.

@@ -5,15 +5,15 @@ use std::hash::Hash;
 
 use super::brief::{FailureChange, OpenFailure};
 use crate::id::{
-    ActionId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId, SubscriptionId,
-    SubtaskId, TaskId,
+    ActionId, AgentContextId, BlockingId, CompactionId, EventId, IdSource, MessageId, ProjectId, RequestId,
+    SubscriptionId, SubtaskId, TaskId,
 };
 use crate::json::JsonObject;
 use crate::model::{
-    Action, Blocking, Compaction, HookState, Message, Project, Receipt, Request, RequestStatus, Session,
+    Action, AgentContext, Blocking, Compaction, HookState, Message, Project, Receipt, Request, RequestStatus,
+    Session,
     Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
-use crate::routing::ScoreChange;
 use crate::time::Timestamp;
 
 /// What a batch of commands needs to see before it can be decided.
@@ -286,7 +286,7 @@ pub struct RowChanges<K, R> {
 }
 
 /// Everything a batch does, for a store to write in one transaction: first what is removed, then what is written
-/// (parents before children), the scores, and last the events with their positions.
+/// (parents before children), and last the events with their positions.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Changes {
@@ -329,8 +329,8 @@ pub struct Changes {
     pub hooks: Vec<(String, HookState)>,
     /// Receipts.
     pub receipts: Vec<Receipt>,
-    /// Scores, each pair of keyword and tool once, in key order.
-    pub scores: Vec<((String, String), ScoreChange)>,
+    /// Contexts of agents to insert, or to replace where the id exists and is not younger. They follow the actions.
+    pub agent_contexts: Vec<AgentContext>,
     /// Outcomes to keep: key, fingerprint, outcome as JSON.
     pub idempotency: Vec<(String, Remembered)>,
     /// Events, in the order of their positions.
@@ -363,8 +363,8 @@ impl Changes {
             && self.removed_actions.is_empty()
             && self.removed_action_sessions.is_empty()
             && self.message_reads.is_empty()
-            && self.scores.is_empty()
             && self.failures.is_empty()
+            && self.agent_contexts.is_empty()
             && self.idempotency.is_empty()
             && self.events.is_empty()
     }
@@ -419,12 +419,13 @@ pub struct State {
     pub known_senders: BTreeSet<String>,
     /// Receipts.
     pub receipts: Table<(MessageId, String), Receipt>,
+    /// Contexts of agents; written without being loaded.
+    pub agent_contexts: Table<AgentContextId, AgentContext>,
     /// Kept outcomes.
     pub remembered: Table<String, Remembered>,
     answers: Table<ActionId, ActionAnswer>,
     new_actions: Table<ActionId, Action>,
     removed_action_sessions: Table<String, ()>,
-    scores: Table<(String, String), ScoreChange>,
     failures: Table<(String, String), FailureChange>,
     events: Vec<NewEvent>,
     kept_events: usize,
@@ -466,11 +467,11 @@ impl State {
             mail: BTreeSet::new(),
             known_senders: BTreeSet::new(),
             receipts: Table::default(),
+            agent_contexts: Table::default(),
             remembered: Table::default(),
             answers: Table::default(),
             new_actions: Table::default(),
             removed_action_sessions: Table::default(),
-            scores: Table::default(),
             failures: Table::default(),
             events: Vec::new(),
             kept_events: 0,
@@ -679,13 +680,6 @@ impl State {
         self.action_counts.insert(session.to_owned(), 0).unwrap_or(0)
     }
 
-    /// Lets the scorer learn.
-    pub fn learn(&mut self, keyword: &str, tool: &str, change: &ScoreChange) {
-        let key = (keyword.to_owned(), tool.to_owned());
-        let change = self.scores.get(&key).map_or_else(|| change.clone(), |earlier| earlier.then(change));
-        self.scores.put(key, change);
-    }
-
     /// Notes that what `subject` stands for failed in `session`.
     pub fn note_failure(&mut self, session: &str, subject: String, failure: OpenFailure) {
         let key = (session.to_owned(), subject);
@@ -840,11 +834,11 @@ impl State {
         visit(&mut self.compactions);
         visit(&mut self.hooks);
         visit(&mut self.receipts);
+        visit(&mut self.agent_contexts);
         visit(&mut self.remembered);
         visit(&mut self.answers);
         visit(&mut self.new_actions);
         visit(&mut self.removed_action_sessions);
-        visit(&mut self.scores);
         visit(&mut self.failures);
     }
 
@@ -876,7 +870,12 @@ impl State {
             .into_iter()
             .map(|(key, change)| (key, change.only_if(|action| inserted.contains(&action))));
         let failures = failures.collect();
+        let mut agent_contexts = self.agent_contexts.into_changes().written;
+        // Work that went in the same batch takes them along.
+        agent_contexts
+            .retain(|context| context.subtask_id.is_none_or(|subtask| self.subtasks.get(&subtask).is_some()));
         Changes {
+            agent_contexts,
             subtask_sessions,
             failures,
             projects: self.projects.into_changes(),
@@ -907,7 +906,6 @@ impl State {
             compactions: self.compactions.into_changes(),
             hooks: self.hooks.into_pairs(),
             receipts: self.receipts.into_pairs().into_iter().map(|(_, receipt)| receipt).collect(),
-            scores: self.scores.into_pairs(),
             idempotency: self.remembered.into_pairs(),
             events: self.events,
             now: self.now,

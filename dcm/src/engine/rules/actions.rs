@@ -13,21 +13,17 @@ use crate::json::JsonObject;
 use crate::model::Action;
 use crate::observe::{TEXT_LIMIT, cut_text};
 use crate::redact::redact;
-use crate::routing::{extract_keywords, lesson};
+use crate::routing::{extract_keywords, spoken};
 use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
 
-/// Inserts an action, lets the scorer learn from it, counts it in its session (when `counts`) and announces it.
-pub(super) fn record_action(state: &mut State, action: Action, keywords: &[String], counts: bool) {
+/// Inserts an action, counts it in its session (when `counts`) and announces it, with what the scorer learns from it.
+pub(super) fn record_action(state: &mut State, action: Action, teaching: &Teaching, counts: bool) {
     let succeeded = action.succeeded();
-    let change = lesson(action.tool_type, succeeded);
-    for keyword in keywords {
-        state.learn(keyword, &action.tool_name, &change);
-    }
     note_outcome(state, &action);
     if let Some(session) = action.session_id.as_deref().filter(|_| counts) {
         touch_session(state, session, action.created_at, Some(succeeded));
     }
-    let data = json!({
+    let summary = json!({
         "id": action.id,
         "tool_name": action.tool_name,
         "tool_type": action.tool_type,
@@ -35,18 +31,40 @@ pub(super) fn record_action(state: &mut State, action: Action, keywords: &[Strin
         "session_id": action.session_id,
         "subtask_id": action.subtask_id,
     });
+    let mut data = summary.clone();
+    if let (Some(said), Some(members)) = (&teaching.said, data.as_object_mut()) {
+        members.insert("said".to_owned(), said.as_str().into());
+        members.insert("keywords".to_owned(), json!(teaching.keywords));
+    }
     let owner = action.subtask_id.and_then(|id| state.subtasks.get(&id));
     let channels: Vec<String> = owner
         .map(|subtask| agent_channels(subtask.agent_id.as_deref(), subtask.agent_type.as_deref()).collect())
         .unwrap_or_default();
     let channels = channels.into_iter().chain(session_channel(action.session_id.as_deref()));
-    state.emit("action.created", channels, data.clone(), data);
+    state.emit("action.created", channels, data, summary);
     state.insert_action(action);
 }
 
-/// The words of an action's input as it is stored.
-pub(super) fn keywords_of(input: Option<&str>) -> Vec<String> {
-    input.map(extract_keywords).unwrap_or_default()
+/// The most bytes of what was said that the scorer learns from: longer than its words are on average.
+const SAID_LIMIT: usize = 1_000;
+
+/// What an action teaches the scorer, besides its outcome.
+#[derive(Default)]
+pub(super) struct Teaching {
+    /// What its input says.
+    said: Option<String>,
+    /// The words whose scores it moves.
+    keywords: Vec<String>,
+}
+
+impl Teaching {
+    /// What the input of an action teaches, as it is stored.
+    pub(super) fn of(input: Option<&str>) -> Self {
+        let Some(input) = input else { return Self::default() };
+        let said = spoken(input);
+        let end = (0..=SAID_LIMIT.min(said.len())).rev().find(|end| said.is_char_boundary(*end)).unwrap_or(0);
+        Self { said: Some(said[..end].to_owned()), keywords: extract_keywords(input) }
+    }
 }
 
 /// What is stored of a tool's input or output: without secrets, and not more than the limit.
@@ -61,7 +79,7 @@ pub(super) fn stored_text(text: Option<&str>) -> Option<String> {
 pub(crate) struct RecordAction {
     /// With texts as they are stored.
     operation: ActionRecord,
-    keywords: Vec<String>,
+    teaching: Teaching,
 }
 
 impl From<ActionRecord> for RecordAction {
@@ -73,11 +91,9 @@ impl From<ActionRecord> for RecordAction {
         }
         let input = stored_text(operation.input.as_deref());
         let output = stored_text(operation.output.as_deref());
-        let keywords = keywords_of(input.as_deref());
+        let teaching = Teaching::of(input.as_deref());
         Self {
-            operation: ActionRecord { input, output, file_paths: Some(file_paths), ..operation },
-            keywords,
-        }
+            operation: ActionRecord { input, output, file_paths: Some(file_paths), ..operation }, teaching }
     }
 }
 
@@ -142,9 +158,9 @@ impl Command for RecordAction {
             exit_code: action.exit_code,
             duration_ms: action.duration_ms,
             created_at: action.created_at,
-            keywords_extracted: self.keywords.len(),
+            keywords_extracted: self.teaching.keywords.len(),
         };
-        record_action(state, action, &self.keywords, self.session().is_some());
+        record_action(state, action, &self.teaching, self.session().is_some());
         Ok(ActionRecorded { success: true, action: recorded })
     }
 }

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::sessions::emit_session;
+use crate::api::compact::{CompactSaved, SavedSnapshot};
 use crate::error::Result;
 use crate::json::JsonObject;
 use crate::model::{Compaction, Request};
@@ -72,6 +73,7 @@ impl Command for MarkCompacted {
                 external_key: format!("restore:{id}"),
                 trigger: Some("restore".to_owned()),
                 summary: self.summary.clone(),
+                snapshot: None,
                 metadata: JsonObject::from_value(json!({"agent_id": self.agent_id})),
                 created_at: at,
             };
@@ -79,5 +81,46 @@ impl Command for MarkCompacted {
             emit_session(state, "session.updated", &self.session_id);
         }
         Ok(CompactionMarked { known, at })
+    }
+}
+
+/// Keeps what is known just before a compaction.
+#[derive(Debug)]
+pub(crate) struct SaveSnapshot {
+    pub(crate) session_id: String,
+    pub(crate) agent_id: Option<String>,
+    pub(crate) trigger: Option<String>,
+    pub(crate) summary: Option<String>,
+    pub(crate) snapshot: JsonObject,
+}
+
+impl Command for SaveSnapshot {
+    type Outcome = CompactSaved;
+
+    fn footprint(&self, footprint: &mut Footprint) {
+        footprint.sessions.insert(self.session_id.clone());
+    }
+
+    fn decide(&self, state: &mut State) -> Result<CompactSaved> {
+        let id = state.ids.next();
+        let saved = Compaction {
+            id,
+            session_id: self.session_id.clone(),
+            external_key: format!("save:{id}"),
+            trigger: self.trigger.clone(),
+            summary: self.summary.clone(),
+            snapshot: Some(self.snapshot.clone()),
+            metadata: JsonObject::from_value(json!({"agent_id": self.agent_id})),
+            created_at: state.now,
+        };
+        state.compactions.put(id, saved);
+        emit_session(state, "session.updated", &self.session_id);
+        let snapshot = SavedSnapshot {
+            id,
+            session_id: self.session_id.clone(),
+            trigger: self.trigger.clone(),
+            saved_at: state.now,
+        };
+        Ok(CompactSaved { success: true, snapshot })
     }
 }

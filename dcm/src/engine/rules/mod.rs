@@ -4,6 +4,7 @@
 //! (marking mail as read, cleaning).
 
 mod actions;
+mod agent_contexts;
 mod blocking;
 mod compact;
 mod failures;
@@ -23,7 +24,7 @@ mod subtasks;
 mod tasks;
 
 pub(crate) use actions::RecordAction;
-pub(crate) use compact::MarkCompacted;
+pub(crate) use compact::{MarkCompacted, SaveSnapshot};
 pub(crate) use hooks::{BriefWanted, HookTaken, NoteBrief, TakeHook};
 pub(crate) use ingest::{DropPhantoms, Observe, Observed};
 pub(crate) use maintenance::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use crate::api::routing::{FeedbackTaken, RoutingFeedback};
 use crate::error::{Error, Result};
 use crate::routing::opinion;
@@ -17,14 +19,12 @@ impl Command for RoutingFeedback {
             ));
         }
         let chosen = self.chosen.is_some_and(|chosen| chosen.0);
-        let change = opinion(chosen);
-        for keyword in &self.keywords {
-            state.learn(&keyword.to_lowercase(), &self.tool_name, &change);
-        }
+        let data = json!({"tool_name": self.tool_name, "keywords": self.keywords, "chosen": chosen});
+        state.emit("routing.feedback", [], data, json!({"chosen": chosen}));
         Ok(FeedbackTaken {
             success: true,
             message: format!("Updated {} keyword scores for {}", self.keywords.len(), self.tool_name),
-            adjustment: change.delta,
+            adjustment: opinion(chosen).delta,
         })
     }
 }

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::agent_contexts::note_agent;
 use super::roll_up::{emit_subtask, set_subtask_status, subtask_event, task_child_changed};
 use super::{nothing_to_update, unknown_parent};
 use crate::api::NoContent;
@@ -27,6 +28,7 @@ fn check_blockers(state: &State, blockers: Option<&Vec<SubtaskId>>) -> Result<()
 pub(super) fn create_subtask(state: &mut State, session: Option<&str>, subtask: &Subtask, at: Timestamp) {
     emit_subtask(state, "subtask.created", subtask);
     state.put_subtask(session, subtask.clone());
+    note_agent(state, session, subtask, at);
     task_child_changed(state, subtask.task_list_id, subtask.status == SubtaskStatus::Running, at);
 }
 
@@ -41,6 +43,7 @@ pub(super) fn change_subtask(
     let changed = subtask.status != before;
     emit_subtask(state, subtask_event(subtask, changed), subtask);
     state.put_subtask(session, subtask.clone());
+    note_agent(state, session, subtask, at);
     if changed {
         task_child_changed(state, subtask.task_list_id, subtask.status == SubtaskStatus::Running, at);
     }

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::json::JsonObject;
 use crate::model::{RequestStatus, SubtaskStatus};
 use crate::storage::{
-    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefStep, BriefSummary,
-    BriefWork, OpenFailure,
+    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefSnapshot, BriefStep,
+    BriefSummary, BriefWork, OpenFailure,
 };
 
 /// The first column, that says of what kind a row is.
@@ -95,11 +95,11 @@ pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
         let row = &mut row;
         match row.int(KIND)? {
             0 => {}
-            1 if brief.project.is_none() => {
+            1 => {
                 let (id, path, name) = (row.id(ID)?, row.text(TEXT)?, row.opt_text(TEXT + 1)?);
-                brief.project = Some(ContextProject { id, name, path });
+                // The one that the caller names comes first.
+                brief.project.get_or_insert(ContextProject { id, name, path });
             }
-            1 => {}
             2 => brief.prompts.push(prompt(row)?),
             3 => {
                 let work = work(row)?;
@@ -138,18 +138,18 @@ pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
             }),
             8 => brief.steps.push(step(row)?),
             9 => {
-                brief.summary = Some(BriefSummary {
-                    id: row.id(ID)?,
-                    text: row.opt_text(TEXT)?,
-                    snapshot: row.opt_json(TEXT + 1)?,
-                    created_at: row.time(TIME)?,
-                });
+                let (id, text, created_at) = (row.id(ID)?, row.text(TEXT)?, row.time(TIME)?);
+                brief.summary = Some(BriefSummary { id, text, created_at });
             }
             10 => brief.contexts.push(BriefContext {
                 id: row.id(ID)?,
                 progress: row.text(TEXT)?,
                 updated_at: row.time(TIME)?,
             }),
+            11 => {
+                let (id, saved, created_at) = (row.id(ID)?, row.json(TEXT + 1)?, row.time(TIME)?);
+                brief.snapshot = Some(BriefSnapshot { id, saved, created_at });
+            }
             kind => return Err(Error::internal(format!("query brief: there is no kind {kind}"))),
         }
     }

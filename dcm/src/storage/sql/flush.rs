@@ -3,10 +3,8 @@
 use super::rows::{IntoCells, OfSession, Placed, RecordedAt};
 use super::value::Statement;
 use crate::json::JsonObject;
-use crate::routing::ScoreChange;
 use crate::storage::brief::FailureChange;
 use crate::storage::state::Changes;
-use crate::time::Timestamp;
 
 fn removed<K: Copy>(
     statements: &mut Vec<Statement>,
@@ -24,53 +22,6 @@ fn written<R: IntoCells>(statements: &mut Vec<Statement>, query: &'static str, r
     if !rows.is_empty() {
         let rows = rows.into_iter().map(IntoCells::into_cells).collect();
         statements.push(Statement::bulk(query, R::COLUMNS, rows));
-    }
-}
-
-fn scores(statements: &mut Vec<Statement>, scores: Vec<((String, String), ScoreChange)>, now: Timestamp) {
-    let (mut learned, mut adjusted) = (Vec::new(), Vec::new());
-    for ((keyword, tool), change) in scores {
-        match (change.new_score, change.tool_type) {
-            (Some(new_score), Some(tool_type)) => learned.push(vec![
-                keyword.into(),
-                tool.into(),
-                tool_type.into(),
-                new_score.into(),
-                change.delta.into(),
-                change.low.into(),
-                change.high.into(),
-                change.usage.into(),
-                change.success.into(),
-                now.into(),
-            ]),
-            _ => adjusted.push(vec![
-                keyword.into(),
-                tool.into(),
-                change.delta.into(),
-                change.low.into(),
-                change.high.into(),
-                now.into(),
-            ]),
-        }
-    }
-    if !learned.is_empty() {
-        let columns = &[
-            "keyword",
-            "tool_name",
-            "tool_type",
-            "new_score",
-            "delta",
-            "low",
-            "high",
-            "usage",
-            "success",
-            "last_used",
-        ];
-        statements.push(Statement::bulk("learn_scores", columns, learned));
-    }
-    if !adjusted.is_empty() {
-        let columns = &["keyword", "tool_name", "delta", "low", "high", "last_used"];
-        statements.push(Statement::bulk("adjust_scores", columns, adjusted));
     }
 }
 
@@ -114,7 +65,7 @@ fn failures(statements: &mut Vec<Statement>, failures: Vec<((String, String), Fa
     }
 }
 
-/// The statements that write `changes`: what goes first, then parents before children, then scores, and the log last.
+/// The statements that write `changes`: what goes first, then parents before children, and the log last.
 pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     use crate::id::{
         ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
@@ -185,7 +136,7 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
         s.push(Statement::bulk("write_hook_states", columns, states.collect()));
     }
     written(&mut s, "write_receipts", changes.receipts);
-    scores(&mut s, changes.scores, now);
+    written(&mut s, "write_agent_contexts", changes.agent_contexts);
     if !changes.idempotency.is_empty() {
         let kept = changes
             .idempotency

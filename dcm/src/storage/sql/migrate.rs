@@ -35,6 +35,7 @@ const SQLITE: &[Migration] = migrations! { "sqlite":
     // Numbers are those of the other dialect; 2 is about databases that SQLite never had.
     3 "0003_delivery",
     4 "0004_hooks",
+    5 "0005_routing",
     6 "0006_brief",
     7 "0007_fewer_indexes",
 };
@@ -44,6 +45,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     2 "0002_adopt",
     3 "0003_delivery",
     4 "0004_hooks",
+    5 "0005_routing",
     6 "0006_brief",
 };
 

@@ -3,6 +3,7 @@
 mod brief;
 pub(crate) mod driver;
 mod flush;
+mod lessons;
 mod load;
 mod log;
 pub(crate) mod migrate;

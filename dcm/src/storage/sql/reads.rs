@@ -6,22 +6,23 @@ use super::rows::{FromRow, all, first};
 use super::store::SqlStore;
 use super::value::{Row, Statement};
 use crate::api::actions::{ActionSummary, HourCount};
+use crate::api::compact::CompactionEntry;
 use crate::api::context::{
     ContextAction, ContextBlocking, ContextMessage, ContextProject, ContextSession, ContextTask,
 };
 use crate::api::hierarchy::ActiveAgent;
-use crate::api::routing::{RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount};
 use crate::api::sessions::{SessionOverview, SessionsOfProject};
 use crate::api::system::MessageCounts;
 use crate::error::{Error, Result};
 use crate::id::{MessageId, ProjectId, RequestId, SubtaskId, TaskId};
 use crate::model::{
-    Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Request, RequestStatus,
-    Session, Subscription, Subtask, Task,
+    AgentContext, Blocking, Compaction, HookState, KeywordScore, Message, Project, ProjectStats, Request,
+    RequestStatus, Session, Subscription, Subtask, Task,
 };
 use crate::storage::{
-    ActionFilter, ActiveFilter, BoxFuture, BriefQuery, BriefRows, ContextQuery, ContextRows, HierarchyRows,
-    InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RoutingRows, SubtaskFilter,
+    ActionFilter, ActiveFilter, AgentContextCounts, AgentContextFilter, BoxFuture, BriefQuery, BriefRows,
+    ContextQuery, ContextRows, HierarchyRows, InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows,
+    RequestFilter, SubtaskFilter,
 };
 use crate::time::Timestamp;
 
@@ -157,25 +158,15 @@ impl FromRow for KeywordScore {
     }
 }
 
-impl FromRow for ToolByScore {
-    fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self { tool_name: row.text(0)?, tool_type: row.word(1)?, avg_score: row.float(2)? })
-    }
-}
-
-impl FromRow for ToolByUsage {
+impl FromRow for CompactionEntry {
     fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
-            tool_name: row.text(0)?,
-            tool_type: row.word(1)?,
-            total_usage: row.opt_int(2)?.unwrap_or(0),
+            id: row.id(0)?,
+            trigger: row.opt_text(1)?,
+            is_snapshot: row.boolean(2)?,
+            has_summary: row.boolean(3)?,
+            created_at: row.time(4)?,
         })
-    }
-}
-
-impl FromRow for ToolTypeCount {
-    fn from_row(row: &mut Row) -> Result<Self> {
-        Ok(Self { tool_type: row.word(0)?, tool_count: row.int(1)? })
     }
 }
 
@@ -529,39 +520,6 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         Box::pin(self.list(Statement::new("blockings_of").with("agent", agent)))
     }
 
-    fn scores(
-        &self,
-        keywords: Vec<String>,
-        min_score: f64,
-        tool_type: Option<String>,
-    ) -> BoxFuture<'_, Result<Vec<KeywordScore>>> {
-        let statement = Statement::new("scores")
-            .with("keywords", keywords)
-            .with("min_score", min_score)
-            .with("tool_type", tool_type);
-        Box::pin(self.list(statement))
-    }
-
-    fn routing_report(&self) -> BoxFuture<'_, Result<RoutingRows>> {
-        Box::pin(async move {
-            let queries = ["routing_totals", "routing_by_score", "routing_by_usage", "routing_types"];
-            let mut answers = self.queries(queries.map(Statement::new).to_vec()).await?;
-            let mut row = answers.one()?;
-            Ok(RoutingRows {
-                totals: RoutingTotals {
-                    total_records: row.int(0)?,
-                    unique_keywords: row.int(1)?,
-                    unique_tools: row.int(2)?,
-                    avg_score: row.float(3)?,
-                    avg_usage: row.float(4)?,
-                },
-                top_by_score: all(answers.next()?)?,
-                top_by_usage: all(answers.next()?)?,
-                type_distribution: all(answers.next()?)?,
-            })
-        })
-    }
-
     fn expired_messages(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<Vec<MessageId>>> {
         Box::pin(async move {
             let find = Statement::new("find_expired_messages").with("before", before).with("limit", limit);
@@ -593,6 +551,40 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         Box::pin(async move {
             let rows = self.query(Statement::new("session_of_agent").with("agent", agent)).await?;
             rows.into_iter().next().map(|mut row| row.text(0)).transpose()
+        })
+    }
+
+    fn newest_snapshot(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>> {
+        Box::pin(self.one(Statement::new("newest_snapshot").with("session_id", session)))
+    }
+
+    fn compaction_history(&self, session: String) -> BoxFuture<'_, Result<Vec<CompactionEntry>>> {
+        Box::pin(self.list(Statement::new("compaction_history").with("session_id", session)))
+    }
+
+    fn agent_contexts(
+        &self,
+        filter: AgentContextFilter,
+        page: Page,
+    ) -> BoxFuture<'_, Result<(Vec<AgentContext>, i64)>> {
+        let filtered = |query| {
+            Statement::new(query)
+                .with("project_id", filter.project_id)
+                .with("session_id", filter.session_id.clone())
+                .with("agent_id", filter.agent_id.clone())
+                .with("agent_type", filter.agent_type.clone())
+        };
+        Box::pin(self.page_of(paged(filtered("agent_context_page"), page), filtered("agent_context_count")))
+    }
+
+    fn agent_context_counts(&self) -> BoxFuture<'_, Result<AgentContextCounts>> {
+        Box::pin(async move {
+            let queries = ["agent_context_statuses", "agent_context_types"];
+            let mut answers = self.queries(queries.map(Statement::new).to_vec()).await?;
+            let counts = |rows: Vec<Row>| {
+                rows.into_iter().map(|mut row| Ok((row.text(0)?, row.int(1)?))).collect::<Result<Vec<_>>>()
+            };
+            Ok((counts(answers.next()?)?, counts(answers.next()?)?))
         })
     }
 

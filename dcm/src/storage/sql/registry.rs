@@ -37,6 +37,7 @@ const SHARED: &[File] = files! {
     "shared/load.sql",
     "shared/migrate.sql",
     "shared/read.sql",
+    "shared/routing.sql",
     "shared/write.sql",
 };
 

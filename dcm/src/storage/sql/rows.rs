@@ -5,7 +5,8 @@ use crate::api::actions::ActionSummary;
 use crate::api::hierarchy::SubtaskNode;
 use crate::error::Result;
 use crate::model::{
-    Action, Blocking, Compaction, Message, Project, Receipt, ReceiptState, Request, RequestStatus, Session,
+    Action, AgentContext, Blocking, Compaction, Message, Project, Receipt, ReceiptState, Request, RequestStatus,
+    Session,
     Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
 use crate::storage::state::{KnownAction, NewEvent};
@@ -213,6 +214,27 @@ impl FromRow for Blocking {
     }
 }
 
+impl FromRow for AgentContext {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id(0)?,
+            project_id: row.opt_id(1)?,
+            session_id: row.opt_text(2)?,
+            subtask_id: row.opt_id(3)?,
+            agent_id: row.text(4)?,
+            agent_type: row.text(5)?,
+            status: row.opt_word(6)?,
+            role_context: row.json(7)?,
+            skills_to_restore: row.texts(8)?,
+            tools_used: row.texts(9)?,
+            progress_summary: row.opt_text(10)?,
+            started_at: row.opt_time(11)?,
+            completed_at: row.opt_time(12)?,
+            last_updated: row.opt_time(13)?.unwrap_or(Timestamp::from_micros(0)),
+        })
+    }
+}
+
 impl FromRow for Compaction {
     fn from_row(row: &mut Row) -> Result<Self> {
         Ok(Self {
@@ -223,6 +245,7 @@ impl FromRow for Compaction {
             summary: row.opt_text(4)?,
             metadata: row.json(5)?,
             created_at: row.time(6)?,
+            snapshot: row.opt_json(7)?,
         })
     }
 }
@@ -345,6 +368,22 @@ into_cells! { |row: Compaction| {
     "summary" = row.summary,
     "metadata" = row.metadata,
     "created_at" = row.created_at,
+    "snapshot" = row.snapshot,
+} }
+
+into_cells! { |row: AgentContext| {
+    "id" = row.id,
+    "project_id" = row.project_id,
+    "session_id" = row.session_id,
+    "subtask_id" = row.subtask_id,
+    "agent_id" = row.agent_id,
+    "agent_type" = row.agent_type,
+    "role_context" = row.role_context,
+    "progress_summary" = row.progress_summary,
+    "status" = row.status,
+    "started_at" = row.started_at,
+    "completed_at" = row.completed_at,
+    "last_updated" = row.last_updated,
 } }
 
 into_cells! { |row: Message| {

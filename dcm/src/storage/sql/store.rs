@@ -179,8 +179,11 @@ impl<D: Driver> SqlStore<D> {
         if limits.event_rows.is_some() {
             counts.push(Statement::new("count_events"));
         }
+        counts.insert(0, Statement::new("routing_watermark"));
         let mut answers = self.driver.read(counts).await?.into_iter();
         let mut next = || answers.next().and_then(|rows| rows.into_iter().next());
+        // What the scorer has not learned for good is still needed.
+        let learned = next().map_or(Ok(0), |mut row| row.int(1))?;
         let mut last = next().map_or(Ok(0), |mut row| row.int(0))?;
         if let Some(most) = limits.event_rows
             && let Some(mut row) = next()
@@ -190,6 +193,7 @@ impl<D: Driver> SqlStore<D> {
             let surplus = (count - most).clamp(0, batch);
             last = last.max(if surplus > 0 { newest - count + surplus } else { 0 });
         }
+        let last = last.min(learned);
         let mut statements = vec![
             Statement::new("delete_old_actions")
                 .with("before", limits.actions_before)

@@ -94,6 +94,7 @@ impl Observer<'_> {
                 external_key: key.to_owned(),
                 trigger: trigger.map(str::to_owned),
                 summary: summary.map(str::to_owned),
+                snapshot: None,
                 metadata: JsonObject::from_value(json!({"agent_id": self.session}))
                     .merged_with(&extra)
                     .merged_with(&given),

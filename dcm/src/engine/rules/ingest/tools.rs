@@ -5,7 +5,7 @@ use serde_json::json;
 use super::agents::Said;
 use super::{Kind, Novelty, Observer, agent_key};
 use crate::api::ingest::Observation;
-use crate::engine::rules::actions::{keywords_of, record_action, stored_text};
+use crate::engine::rules::actions::{Teaching, record_action, stored_text};
 use crate::json::JsonObject;
 use crate::model::{Action, Subtask};
 use crate::observe::tool_type_of;
@@ -68,8 +68,8 @@ impl Observer<'_> {
             created_at: at,
             metadata: metadata.unwrap_or_default(),
         };
-        let keywords = keywords_of(action.input.as_deref());
-        record_action(self.state, action, &keywords, true);
+        let teaching = Teaching::of(action.input.as_deref());
+        record_action(self.state, action, &teaching, true);
         self.created.actions += 1;
         Novelty::Created
     }

@@ -1,0 +1,143 @@
+//! The scorer as a whole.
+
+use super::*;
+use crate::Timestamp;
+use crate::model::ToolType;
+
+const DAY: i64 = 86_400_000;
+
+fn at(day: i64) -> Timestamp {
+    Timestamp::from_millis(day * DAY)
+}
+
+fn teach(scorer: &mut Scorer, text: &str, tool: &str, succeeded: bool, day: i64) {
+    scorer.learn(&Lesson::used(text, tool, ToolType::Mcp, succeeded, at(day)));
+}
+
+fn first(scorer: &Scorer, prompt: &str) -> Option<String> {
+    scorer.suggest(&Question::prompt(prompt)).suggestions.into_iter().next().map(|best| best.tool_name)
+}
+
+/// Lessons without a pattern, and the same in every run.
+fn many(count: u64) -> impl Iterator<Item = Lesson> {
+    (0..count).map(|n| {
+        let word = |k: u64| format!("word{}", (n * 31 + k * 17 + n * n * k) % 60);
+        let text = (0..6).map(word).collect::<Vec<_>>().join(" ");
+        let tool = format!("tool{}", n % 13);
+        let day = i64::try_from(n / 10).unwrap_or(0);
+        match n % 9 {
+            7 => Lesson::suggested(&[word(1), word(2)], &tool, n % 2 == 0, at(day)),
+            kind => Lesson::used(&text, &tool, ToolType::Skill, kind != 3, at(day)),
+        }
+    })
+}
+
+#[test]
+fn last_week_outvotes_last_year() {
+    let mut scorer = Scorer::default();
+    for _ in 0..20 {
+        teach(&mut scorer, "deploy the shop", "old_pipeline", true, 0);
+    }
+    for _ in 0..3 {
+        teach(&mut scorer, "deploy the shop", "new_pipeline", true, 365);
+    }
+    assert_eq!(first(&scorer, "deploy the shop").as_deref(), Some("new_pipeline"));
+}
+
+#[test]
+fn what_is_not_contradicted_stays_and_weights_never_overflow() {
+    let mut scorer = Scorer::default();
+    for (text, tool) in
+        [("find papers", "arxiv"), ("weather tomorrow", "forecast"), ("find flights", "travel")]
+    {
+        teach(&mut scorer, text, tool, true, 0);
+    }
+    teach(&mut scorer, "translate this letter", "deepl", true, 365);
+    assert_eq!(first(&scorer, "find papers about weather").as_deref(), Some("arxiv"));
+    // Lessons of far apart times move the origin of all weights.
+    for year in [10, 30, 100] {
+        teach(&mut scorer, "translate this letter", "deepl", true, year * 365);
+        teach(&mut scorer, "weather in June", "almanac", true, year * 365);
+        assert_eq!(first(&scorer, "translate it").as_deref(), Some("deepl"));
+        assert_eq!(first(&scorer, "weather tomorrow").as_deref(), Some("almanac"));
+    }
+}
+
+#[test]
+fn failures_speak_against_a_tool() {
+    let mut scorer = Scorer::default();
+    for _ in 0..4 {
+        teach(&mut scorer, "render the chart", "plotter", false, 0);
+    }
+    teach(&mut scorer, "render the chart", "painter", true, 0);
+    assert_eq!(first(&scorer, "render a chart").as_deref(), Some("painter"));
+    // What was recorded is still answered to who asks by words, after what is known to work.
+    let answer = scorer.suggest(&Question::keywords("render,chart"));
+    let found: Vec<&str> = answer.suggestions.iter().map(|one| &*one.tool_name).collect();
+    assert_eq!(found, ["painter", "plotter"]);
+    assert_eq!((answer.suggestions[1].usage_count, answer.suggestions[1].success_rate), (8, 0));
+}
+
+#[test]
+fn opinions_count_and_create_nothing() {
+    let mut scorer = Scorer::default();
+    for tool in ["one", "two"] {
+        teach(&mut scorer, "resize images", tool, true, 0);
+    }
+    let words = ["resize".to_owned(), "images".to_owned()];
+    scorer.learn(&Lesson::suggested(&words, "two", true, at(0)));
+    scorer.learn(&Lesson::suggested(&words, "nobody", true, at(0)));
+    assert_eq!(first(&scorer, "resize images").as_deref(), Some("two"));
+    scorer.learn(&Lesson::suggested(&words, "two", false, at(0)));
+    scorer.learn(&Lesson::suggested(&words, "two", false, at(0)));
+    scorer.learn(&Lesson::suggested(&words, "two", false, at(0)));
+    assert_eq!(first(&scorer, "resize images").as_deref(), Some("one"));
+    assert_eq!(scorer.tools(), 2);
+}
+
+#[test]
+fn the_same_lessons_make_the_same_scorer() {
+    let learned = || {
+        let mut scorer = Scorer::with_capacity(200);
+        many(3000).for_each(|lesson| scorer.learn(&lesson));
+        scorer
+    };
+    let (one, other) = (learned(), learned());
+    assert!(one.pairs() <= 200 && one.feature_pairs() <= 350, "{} {}", one.pairs(), one.feature_pairs());
+    assert_eq!(one.calibration, other.calibration);
+    for n in 0..60 {
+        let prompt = format!("word{n} word{} and word{}", (n * 7) % 60, (n * 11) % 60);
+        let ask = |scorer: &Scorer| scorer.suggest(&Question { limit: 50, ..Question::prompt(&prompt) });
+        assert_eq!(ask(&one), ask(&other));
+    }
+}
+
+#[test]
+fn the_best_are_those_of_a_full_comparison() {
+    let mut scorer = Scorer::default();
+    many(3000).for_each(|lesson| scorer.learn(&lesson));
+    for n in 0..60 {
+        let prompt = format!("word{n} word{} word{}", (n * 7) % 60, (n * 13) % 60);
+        let names = |limit: usize| {
+            let answer = scorer.suggest(&Question { limit, ..Question::prompt(&prompt) });
+            answer.suggestions.into_iter().map(|one| one.tool_name).collect::<Vec<_>>()
+        };
+        let all = names(50);
+        assert_eq!(names(3), all[..3.min(all.len())]);
+    }
+}
+
+#[test]
+fn kinds_are_filtered_and_nothing_is_admitted() {
+    let mut scorer = Scorer::default();
+    teach(&mut scorer, "write a poem", "poet", true, 0);
+    let ask = |question: Question| scorer.suggest(&question).count;
+    let poem = || Question::prompt("a poem");
+    assert_eq!(ask(poem()), 1);
+    assert_eq!(ask(Question { tool_type: Some("skill".to_owned()), ..poem() }), 0);
+    assert_eq!(ask(Question { exclude_types: vec!["mcp".to_owned()], ..poem() }), 0);
+    assert_eq!(ask(Question { limit: 0, ..poem() }), 0);
+    let nothing = scorer.suggest(&Question::prompt("entirely unheard of"));
+    assert!(nothing.abstained && nothing.suggestions.is_empty());
+    assert!(Scorer::default().suggest(&poem()).abstained);
+}
