@@ -38,16 +38,15 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) async fn run(self, client: &Client, as_json: bool) -> Outcome {
         let mut channels = self.channels;
+        // A name of its own: somebody else's place must not move because of a look.
+        let own = || format!("dcm-watch-{}", std::process::id());
+        let name = self.name.or_else(|| self.session.is_some().then(own));
         let mut listen = client.listen();
-        match (self.name, &self.session) {
-            (Some(name), Some(session)) => listen = listen.agent_in_session(name, session),
-            (Some(name), None) => listen = listen.agent(name),
-            // A name of its own: somebody else's place must not move because of a look.
-            (None, Some(session)) => {
-                listen = listen.agent_in_session(format!("dcm-watch-{}", std::process::id()), session);
-            }
-            (None, None) => {}
-        }
+        listen = match (&name, &self.session) {
+            (Some(name), Some(session)) => listen.agent_in_session(name, session),
+            (Some(name), None) => listen.agent(name),
+            (None, _) => listen,
+        };
         channels.extend(self.session.map(|session| format!("sessions/{session}")));
         if channels.is_empty() {
             channels.push("global".to_owned());
@@ -68,6 +67,8 @@ impl Watch {
         let mut left = self.count.unwrap_or(u64::MAX);
         while left > 0 {
             match listener.next().await {
+                // That somebody is watching is not what they are watching for.
+                Some(Ok(Item::Event(event))) if is_presence_of(&event, name.as_deref()) => {}
                 Some(Ok(Item::Event(event))) => {
                     print(&if as_json { json_line(&event) } else { line(&event) });
                     left -= 1;
@@ -88,6 +89,13 @@ impl Watch {
         listener.close().await;
         Outcome::Well
     }
+}
+
+/// Whether an event says only that the agent called `name` came or went.
+fn is_presence_of(event: &Event, name: Option<&str>) -> bool {
+    matches!(event.name.as_str(), "agent.connected" | "agent.disconnected")
+        && name.is_some()
+        && event.data["agent_id"].as_str() == name
 }
 
 fn json_line(event: &Event) -> String {

@@ -27,8 +27,8 @@ pub use lessons::{KEPT_LESSONS, KeptLesson, Learned, LessonStore, NewLessons};
 pub use log::{CommitListener, CommittedEvents, GapReason, LogHead, LogPage, LogStore, LoggedEvent};
 pub use reads::{
     ActionFilter, ActiveFilter, AgeLimits, AgentContextCounts, AgentContextFilter, ContextQuery, ContextRows,
-    HierarchyRows, InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter, RetentionReport,
-    SubtaskFilter,
+    HierarchyRows, InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter,
+    RetentionReport, SubtaskFilter,
 };
 pub use state::{
     ActionAnswer, Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally,

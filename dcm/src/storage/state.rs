@@ -11,8 +11,7 @@ use crate::id::{
 use crate::json::JsonObject;
 use crate::model::{
     Action, AgentContext, Blocking, Compaction, HookState, Message, Project, Receipt, Request, RequestStatus,
-    Session,
-    Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
+    Session, Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
 use crate::time::Timestamp;
 

@@ -93,7 +93,9 @@ impl From<ActionRecord> for RecordAction {
         let output = stored_text(operation.output.as_deref());
         let teaching = Teaching::of(input.as_deref());
         Self {
-            operation: ActionRecord { input, output, file_paths: Some(file_paths), ..operation }, teaching }
+            operation: ActionRecord { input, output, file_paths: Some(file_paths), ..operation },
+            teaching,
+        }
     }
 }
 

@@ -73,9 +73,7 @@ fn keep(news: NewLessons, known: Position) -> Vec<Statement> {
         statements.push(Statement::bulk("insert_lessons", LESSON_COLUMNS, rows));
         statements.push(Statement::new("forget_lessons").with("most", KEPT_LESSONS));
     }
-    statements.push(
-        Statement::new("move_routing_watermark").with("epoch", upto.epoch).with("seq", upto.seq),
-    );
+    statements.push(Statement::new("move_routing_watermark").with("epoch", upto.epoch).with("seq", upto.seq));
     statements
 }
 

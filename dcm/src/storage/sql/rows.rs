@@ -5,9 +5,8 @@ use crate::api::actions::ActionSummary;
 use crate::api::hierarchy::SubtaskNode;
 use crate::error::Result;
 use crate::model::{
-    Action, AgentContext, Blocking, Compaction, Message, Project, Receipt, ReceiptState, Request, RequestStatus,
-    Session,
-    Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
+    Action, AgentContext, Blocking, Compaction, Message, Project, Receipt, ReceiptState, Request,
+    RequestStatus, Session, Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
 use crate::storage::state::{KnownAction, NewEvent};
 use crate::time::Timestamp;
