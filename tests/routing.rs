@@ -34,7 +34,6 @@ fn suggestions_are_right_and_know_how_sure_they_are() {
         [("prompt", evaluation, [0.81, 0.92, 0.94]), ("keywords", by_words, [0.80, 0.91, 0.93])]
     {
         let (hits, error) = (evaluation.hits(), evaluation.calibration_error());
-        println!("{name}: hit@1, @3, @5 {hits:.4?}, calibration error {error:.4}");
         assert!(hits.iter().zip(floors).all(|(hit, floor)| *hit >= floor), "{name}: {hits:?}");
         assert!(error <= 0.05, "{name}: {error}");
     }
