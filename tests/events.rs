@@ -75,6 +75,7 @@ const SUMMARY: [&str; 20] = [
     "topic",
     "deleted_count",
     "read_at",
+    "chosen",
 ];
 
 fn check_summary(event: &Event) {
@@ -332,7 +333,9 @@ async fn quiet_calls(s: &mut Scenario, project: &str) {
     s.silent(Method::POST, "/api/subscribe", subscription.clone()).await;
     s.silent(Method::POST, "/api/unsubscribe", subscription).await;
     let feedback = json!({"tool_name": "Bash", "keywords": ["echo"], "chosen": true});
-    s.silent(Method::POST, "/api/routing/feedback", feedback).await;
+    s.api.post("/api/routing/feedback", &feedback).await;
+    // All nodes learn from it, and nobody else is told what it was about.
+    s.expect("a feedback", &[("routing.feedback", &[], json!({"chosen": true}))]);
     s.silent(Method::POST, "/api/auth/token", json!({"agent_id": "dev-1"})).await;
     let brief = json!({"agent_id": "dev-1", "session_id": "s-1", "project_id": project});
     s.silent(Method::POST, "/api/context/generate", brief).await;

@@ -126,13 +126,20 @@ async fn every_post(api: &Calls) -> Vec<Case> {
             "compact_summary",
             "By now",
         ),
+        case(
+            "/api/compact/save",
+            201,
+            json!({"session_id": "s-1", "context_summary": "So far"}),
+            "trigger",
+            "auto",
+        ),
         case("/api/receipts", 200, json!({"message_id": message, "agent_id": "b"}), "agent_id", "c"),
         case("/hooks/claude", 204, hook, "tool_use_id", "u-other"),
         case("/api/ingest", 200, observed, "session_id", "s-other"),
     ]
 }
 
-/// Every row of every table that a call could change.
+/// Every row of every table that a call could change. What the scorer learned is written aside, from the events.
 fn dump(server: &Server) -> Vec<(&'static str, Vec<Vec<Option<String>>>)> {
     let tables = [
         "projects",
@@ -141,7 +148,8 @@ fn dump(server: &Server) -> Vec<(&'static str, Vec<Vec<Option<String>>>)> {
         "task_lists",
         "subtasks",
         "actions",
-        "keyword_tool_scores",
+        "open_failures",
+        "agent_contexts",
         "agent_messages",
         "subscriptions",
         "blocked_agents",

@@ -104,7 +104,7 @@ fn event(run: usize) -> Value {
     json!({
         "session_id": "00000000-0000-4000-8000-000000000001",
         "transcript_path": "/home/someone/.claude/projects/-work/x.jsonl",
-        "cwd": "/work/project",
+        "cwd": "/srv/project",
         "hook_event_name": "PostToolUse",
         "tool_name": "Bash",
         "tool_use_id": format!("toolu_{run}"),

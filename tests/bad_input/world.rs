@@ -129,6 +129,11 @@ impl World {
                 "history_limit": 50, "project_id": project}),
             "compact_restore" => json!({"session_id": "s-1", "agent_id": "a", "agent_type": "developer",
                 "compact_summary": "s", "max_tokens": 8000}),
+            "compact_save" => {
+                json!({"session_id": "s-1", "agent_id": "a", "trigger": "manual", "context_summary": "s",
+                "active_tasks": [{"name": "n"}], "modified_files": ["/a"], "key_decisions": [{"d": 1}],
+                "agent_states": [{"agent": "a"}], "wave_state": {"wave": 1}})
+            }
             "hook" => json!({"session_id": "s-1", "hook_event_name": "SessionStart", "cwd": "/bad/input",
                 "source": "startup"}),
             "receipt_acknowledge" => json!({"message_id": self.message, "agent_id": "b"}),

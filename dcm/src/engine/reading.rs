@@ -422,7 +422,13 @@ impl Run<RoutingSuggest> for Dcm {
 fn question(operation: RoutingSuggest) -> Result<Question> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let asked = match (given(operation.keywords), given(operation.prompt)) {
-        (None, None) => return Err(Error::invalid("Missing required query parameter: keywords")),
+        (None, None) => {
+            return Err(Error::invalid_field(
+                "Missing required query parameter: keywords",
+                "keywords",
+                "is required, unless prompt is given",
+            ));
+        }
         (Some(_), Some(_)) => {
             return Err(Error::invalid_field(
                 "keywords and prompt exclude each other",
