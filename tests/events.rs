@@ -54,7 +54,7 @@ fn log(server: &Server, store: Store, after: i64) -> Vec<Event> {
 }
 
 /// Members that `global` may hear: ids, types and statuses.
-const SUMMARY: [&str; 20] = [
+const SUMMARY: [&str; 21] = [
     "id",
     "project_id",
     "session_id",
