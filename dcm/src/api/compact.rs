@@ -5,15 +5,29 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::input::{FieldValue, NAME, Rule, complaint, input, text};
+use super::input::{FieldValue, NAME, PATH, Rule, complaint, input, text};
 use crate::id::CompactionId;
 use crate::json::JsonObject;
 use crate::time::Timestamp;
 
 /// A list of texts or objects.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Entries(pub Vec<Value>);
+
+impl JsonSchema for Entries {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Entries".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "array", "maxItems": 1000, "items": {"type": ["string", "object"]}})
+    }
+}
 
 impl FieldValue for Entries {
     fn from_json(raw: &RawValue) -> Result<Self, String> {
@@ -49,7 +63,7 @@ input! {
         /// What is being worked at; the session's open work unless given.
         active_tasks: Option<Entries>,
         /// Files that were changed; those that were recorded as changed unless given.
-        modified_files: Option<Vec<String>>,
+        modified_files: Option<Vec<String>> [PATH],
         /// What was decided, and why.
         key_decisions: Option<Entries>,
         /// How each agent stands.

@@ -20,6 +20,12 @@ pub const DEFAULT_CAPACITY: usize = 1_000_000;
 /// How many pairs of feature and tool may be counted for every four recorded pairs of word and tool.
 const FEATURE_PAIRS: usize = 7;
 
+/// After so many lessons it is known well how sure to be, and one rehearsal in [`REHEARSE_EVERY`] lessons keeps it so.
+const REHEARSED_AT_FIRST: u64 = 2048;
+
+/// How often a lesson is rehearsed then: a rehearsal costs as much as a few lessons.
+const REHEARSE_EVERY: u64 = 4;
+
 /// How many lessons are kept to ask about again.
 const SAMPLE: usize = 1024;
 
@@ -266,7 +272,9 @@ impl Scorer {
             }
             if weight > 0.0 {
                 self.keep(Example { keys, tool, weight });
-                self.rehearse();
+                if self.sampled <= REHEARSED_AT_FIRST || self.sampled % REHEARSE_EVERY == 0 {
+                    self.rehearse();
+                }
             }
         }
         self.stay_within_capacity();

@@ -8,7 +8,7 @@ use crate::routing::Outcome;
 use crate::time::Timestamp;
 
 /// Of so many of the latest lessons the evidence is made again at start.
-pub const KEPT_LESSONS: u32 = 200_000;
+pub const KEPT_LESSONS: u32 = 50_000;
 
 /// One lesson as it is kept.
 #[derive(Debug, Clone, PartialEq)]

@@ -46,7 +46,7 @@ pub(super) fn record_action(state: &mut State, action: Action, teaching: &Teachi
 }
 
 /// The most bytes of what was said that the scorer learns from: longer than its words are on average.
-const SAID_LIMIT: usize = 1_000;
+const SAID_LIMIT: usize = 400;
 
 /// What an action teaches the scorer, besides its outcome.
 #[derive(Default)]
