@@ -1,6 +1,6 @@
 //! Which kind of agent needs which kind of brief (CONTRACT E.1, README's wildcards).
 
-/// The four families of briefs. A new one is a variant here, a row in [`template`](super::template) and the agent types
+/// The four families of briefs. A new one is a variant here, a row in `context::template` and the agent types
 /// that belong to it below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {

@@ -272,7 +272,7 @@ impl Scorer {
             }
             if weight > 0.0 {
                 self.keep(Example { keys, tool, weight });
-                if self.sampled <= REHEARSED_AT_FIRST || self.sampled % REHEARSE_EVERY == 0 {
+                if self.sampled <= REHEARSED_AT_FIRST || self.sampled.is_multiple_of(REHEARSE_EVERY) {
                     self.rehearse();
                 }
             }
