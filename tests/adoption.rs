@@ -248,10 +248,16 @@ async fn adopted(form: Form) {
     assert_eq!(dump(&database), before, "and reading what was read before neither");
 
     check_new_writes(&server, form).await;
-    let before = dump(&database);
+    // What the scorer learns from new writes is written aside, some time later.
+    let written = || {
+        let mut tables = dump(&database);
+        tables.retain(|name, _| name != "keyword_tool_scores" && !name.starts_with("routing_"));
+        tables
+    };
+    let before = written();
     server.kill();
     server.restart().await;
-    assert_eq!(dump(&database), before);
+    assert_eq!(written(), before);
     drop(server);
 }
 

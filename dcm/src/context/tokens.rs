@@ -83,7 +83,7 @@ struct Run {
 impl Run {
     /// Ends it: what it costs at least.
     fn end(&mut self, units: usize) -> usize {
-        let floor = self.before + self.length * 8;
+        let floor = self.before + self.length * 9;
         let gibberish = self.changes >= 3 && self.length >= 8;
         *self = Self::default();
         if gibberish { units.max(floor) } else { units }

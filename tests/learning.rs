@@ -1,0 +1,71 @@
+//! What the scorer learned outlives the process, whether it ended or was ended.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use dcm::api::{Operation, wire};
+use dcm::{Dcm, EngineConfig};
+use serde_json::{Value, json};
+
+fn input<O: Operation>(fields: &Value) -> O {
+    let query = fields.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.to_string()));
+    let query: Vec<_> = query.map(|(name, value)| (name, value.trim_matches('"').to_owned())).collect();
+    let body = fields.to_string();
+    if O::META.method == dcm::api::Method::GET {
+        wire::from_request(Vec::new(), query, b"").unwrap()
+    } else {
+        wire::from_request(Vec::new(), Vec::new(), body.as_bytes()).unwrap()
+    }
+}
+
+async fn open(path: &Path) -> Dcm {
+    Dcm::open_sqlite(path, EngineConfig::default()).await.unwrap()
+}
+
+/// The store as it lies on the disk while somebody works with it: what a crash leaves.
+fn copy(path: &Path, folder: &Path) -> PathBuf {
+    let target = folder.join("crashed.db");
+    for end in ["", "-wal"] {
+        let from = format!("{}{end}", path.display());
+        std::fs::copy(from, format!("{}{end}", target.display())).unwrap();
+    }
+    target
+}
+
+#[tokio::test]
+async fn lessons_and_scores_survive_an_end_and_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dcm.db");
+    let dcm = open(&path).await;
+    for (said, tool) in
+        [("deploy the shop to staging", "deployer"), ("find papers about black holes", "library")]
+    {
+        let action = json!({"tool_name": tool, "tool_type": "mcp", "input": said, "session_id": "s-1"});
+        dcm.action_record(input(&action)).await.unwrap();
+    }
+    let feedback = json!({"tool_name": "deployer", "keywords": ["staging"], "chosen": true});
+    dcm.routing_feedback(input(&feedback)).await.unwrap();
+    let stats = dcm.routing_stats(input(&json!({}))).await.unwrap();
+    assert_eq!(stats.totals.unique_tools, 2);
+    let before = dcm.routing_suggest(input(&json!({"keywords": "staging"}))).await.unwrap();
+    assert_eq!(before.suggestions[0].usage_count, 1);
+    assert!((before.suggestions[0].score - 1.2).abs() < 1e-9, "{before:?}");
+
+    let crashed = copy(&path, folder.path());
+    dcm.close().await;
+    for path in [path, crashed] {
+        let dcm = open(&path).await;
+        assert_eq!(dcm.routing_stats(input(&json!({}))).await.unwrap(), stats, "{}", path.display());
+        let scores = dcm.routing_suggest(input(&json!({"keywords": "staging"}))).await.unwrap();
+        assert_eq!(scores.suggestions, before.suggestions, "{}", path.display());
+        let prompt = json!({"prompt": "a paper on holes, please"});
+        let found = dcm.routing_suggest(input(&prompt)).await.unwrap();
+        assert_eq!(found.suggestions[0].tool_name, "library", "evidence of words: {}", path.display());
+        dcm.close().await;
+    }
+    // A second start after that has nothing more to learn, and nothing is learned twice.
+    let again = open(&folder.path().join("crashed.db")).await;
+    assert_eq!(again.routing_stats(input(&json!({}))).await.unwrap(), stats);
+    again.close().await;
+}
