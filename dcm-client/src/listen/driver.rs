@@ -1,7 +1,7 @@
 //! Keeps a listener connected: makes the connection, says who it is and what it wants to hear, hands on what comes,
 //! acknowledges what was handled, and begins again when the connection is lost.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -11,10 +11,11 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::acks::{Acks, Handled, Seen, Verdict};
+use super::acks::Handled;
 use super::frame::{self, Frame};
-use super::item::{Event, Item};
+use super::item::Item;
 use super::socket::{Incoming, Socket, lost};
+use super::state::State;
 use crate::Client;
 
 /// How often the server hears that we are alive; it gives up after a minute of silence.
@@ -69,22 +70,6 @@ pub(super) struct Driver {
     /// Told of the first connection, or why there is none.
     pub(super) ready: Option<oneshot::Sender<Result<()>>>,
     pub(super) state: State,
-}
-
-/// What outlives a connection.
-#[derive(Default)]
-pub(super) struct State {
-    /// What waits to be taken by the owner.
-    pending: VecDeque<Result<Item>>,
-    seen: Seen,
-    acks: Acks,
-    frames_sent: u64,
-    /// What was published when the connection was lost, so that nobody knows whether it was done.
-    unanswered: Vec<Publication>,
-    /// Whether there was a complete connection since the last attempts were counted.
-    connected: bool,
-    /// Refused tokens in a row.
-    refused_tokens: usize,
 }
 
 /// How a connection ended.
@@ -521,46 +506,6 @@ impl Waiting {
     /// Whether the connection is not complete without the answer.
     fn holds_up(&self) -> bool {
         matches!(self, Self::Auth | Self::First(_))
-    }
-}
-
-impl State {
-    fn note(&mut self, handled: Handled) {
-        self.seen.acknowledged(&handled.id);
-        self.acks.add(handled);
-    }
-
-    /// Puts an event in line for the owner, unless it was there already.
-    fn hand_out(
-        &mut self,
-        mut event: Event,
-        channels: &mut BTreeMap<String, Option<Position>>,
-        keeps_place: fn(&str) -> bool,
-    ) {
-        if !channels.contains_key("global") {
-            // From the moment between the connection and the end of the subscription.
-            event.channels.retain(|channel| channel != "global");
-            if event.channels.is_empty() {
-                return;
-            }
-        }
-        if event.position.is_none() {
-            // Not in the log, so never repeated.
-            self.pending.push_back(Ok(Item::Event(event)));
-            return;
-        }
-        match self.seen.look(&event) {
-            Verdict::New => {
-                for channel in event.channels.iter().filter(|channel| !keeps_place(channel)) {
-                    if let Some(after) = channels.get_mut(channel) {
-                        *after = (*after).max(event.position);
-                    }
-                }
-                self.pending.push_back(Ok(Item::Event(event)));
-            }
-            Verdict::Pending => {}
-            Verdict::Acknowledged => self.acks.add(Handled { id: event.id, through: None }),
-        }
     }
 }
 

@@ -32,6 +32,7 @@ mod driver;
 mod frame;
 mod item;
 mod socket;
+mod state;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -54,7 +55,8 @@ pub use item::{Event, Gap, GapReason, Item};
 use crate::Client;
 use crate::client::Inner;
 use acks::Handled;
-use driver::{Command, Driver, Identity, Publication, State};
+use driver::{Command, Driver, Identity, Publication};
+use state::State;
 
 /// How many items may wait for the owner of a listener.
 const BUFFER: usize = 256;

@@ -21,7 +21,10 @@
 //! One test per case, each with its own line in the report, takes a macro, because the list of cases is one:
 //!
 //! ```no_run
-//! # async fn my_api() -> dcm::Dcm { unimplemented!() }
+//! # #[cfg(feature = "sqlite")]
+//! # async fn my_api() -> dcm::Dcm {
+//! #     dcm::Dcm::open_in_memory(dcm::EngineConfig::default()).await.expect("SQLite needs no more than memory")
+//! # }
 //! # fn main() {}
 //! macro_rules! one_test_per_case {
 //!     ($($module:ident { $($case:ident: $($operation:ident)+;)+ })+) => {$(
@@ -34,6 +37,7 @@
 //!         }
 //!     )+};
 //! }
+//! # #[cfg(feature = "sqlite")]
 //! dcm::for_each_conformance_case!(one_test_per_case);
 //! ```
 //!

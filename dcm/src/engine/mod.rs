@@ -1,5 +1,6 @@
 //! The engine: the plain async Rust API of DCM, over any store.
 
+mod briefing;
 mod config;
 mod delivering;
 mod events;
@@ -9,6 +10,7 @@ mod learning;
 mod maintenance;
 mod reading;
 pub(crate) mod rules;
+mod suggesting;
 mod tokens;
 mod tools;
 pub(crate) mod writer;

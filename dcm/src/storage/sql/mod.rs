@@ -10,6 +10,7 @@ pub(crate) mod migrate;
 mod parse;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+mod read_rows;
 mod reads;
 pub(crate) mod registry;
 mod rows;
