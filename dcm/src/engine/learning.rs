@@ -4,10 +4,11 @@
 //! node learns from the log in the order of positions, so all nodes come to the same; one of them after the other writes
 //! what it learned, with the place in the log up to which that goes. After a crash the rest is read from the log again.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -89,13 +90,15 @@ struct Unwritten {
     upto: Position,
     written: Position,
     lessons: Vec<(Position, KeptLesson)>,
-    moved: BTreeSet<(String, String)>,
+    /// By tool, the words whose scores have moved.
+    moved: HashMap<String, HashSet<String, RandomState>, RandomState>,
 }
 
 impl Unwritten {
     fn note(&mut self, position: Position, lesson: Lesson) {
-        for keyword in lesson.keywords {
-            self.moved.insert((keyword, lesson.tool_name.clone()));
+        match self.moved.get_mut(&lesson.tool_name) {
+            Some(words) => words.extend(lesson.keywords),
+            None => drop(self.moved.insert(lesson.tool_name.clone(), lesson.keywords.into_iter().collect())),
         }
         let kept = KeptLesson {
             said: lesson.text,
@@ -249,7 +252,12 @@ impl Learning {
         }
         let scores: Vec<KeywordScore> = {
             let scorer = self.scorer.read().unwrap_or_else(PoisonError::into_inner);
-            unwritten.moved.iter().filter_map(|(word, tool)| scorer.recorded(word, tool)).collect()
+            let pairs =
+                unwritten.moved.iter().flat_map(|(tool, words)| words.iter().map(move |word| (word, tool)));
+            let mut pairs: Vec<_> = pairs.collect();
+            // Every node writes its rows in the same order, so none waits for another that waits for it.
+            pairs.sort_unstable();
+            pairs.into_iter().filter_map(|(word, tool)| scorer.recorded(word, tool)).collect()
         };
         let news = NewLessons { upto: unwritten.upto, scores, lessons: unwritten.lessons.clone() };
         match self.store.keep_lessons(news).await {

@@ -11,12 +11,6 @@ use crate::time::Timestamp;
 const SHARE: f32 = 0.2;
 
 impl Scorer {
-    /// Takes over one recorded score, as it is, and as evidence for its word.
-    pub fn adopt(&mut self, score: &KeywordScore) {
-        self.restore(score);
-        self.seed(score);
-    }
-
     /// Puts a recorded score in the place of the one there may be.
     pub fn restore(&mut self, score: &KeywordScore) {
         let Some(tool) = self.number(&score.tool_name, Some(score.tool_type)) else { return };

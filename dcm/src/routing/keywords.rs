@@ -34,14 +34,12 @@ pub(super) fn all_keywords(input: &str) -> Vec<String> {
 }
 
 fn first_keywords(input: &str, most: usize) -> Vec<String> {
-    let lower = input.to_lowercase();
+    // Most input is ASCII, which is quicker to make lower case; beyond it there are letters whose lower case is ASCII.
+    let lower = if input.is_ascii() { input.to_ascii_lowercase() } else { input.to_lowercase() };
     let mut counts: Vec<(&str, usize)> = Vec::new();
     let mut places = HashMap::<&str, usize, RandomState>::default();
     let separates = |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
-    for word in lower.split(separates) {
-        if !(3..=29).contains(&word.len()) || STOP_WORDS.binary_search(&word).is_ok() {
-            continue;
-        }
+    for word in lower.split(separates).filter(|word| (3..=29).contains(&word.len())) {
         let place = *places.entry(word).or_insert_with(|| {
             counts.push((word, 0));
             counts.len() - 1
@@ -49,7 +47,10 @@ fn first_keywords(input: &str, most: usize) -> Vec<String> {
         counts[place].1 += 1;
     }
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    counts.into_iter().take(most).map(|(word, _)| word.to_owned()).collect()
+    // Only the first are looked up among the stop words.
+    let told =
+        counts.into_iter().map(|(word, _)| word).filter(|word| STOP_WORDS.binary_search(word).is_err());
+    told.take(most).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use evaluate::Evaluation;
 pub use keywords::{MAX_KEYWORDS, extract_keywords};
 pub use lesson::{Lesson, Outcome};
 pub use question::Question;
-pub use score::{ScoreChange, lesson, opinion};
+pub(crate) use score::opinion;
 pub use scorer::{DEFAULT_CAPACITY, Scorer};
 pub use words::{MAX_WORDS, Word, spoken, words};
 

@@ -163,7 +163,6 @@ impl Recorded {
 mod tests {
     use super::super::score::{lesson, opinion};
     use super::*;
-    use crate::model::ToolType;
 
     #[test]
     fn sums_follow_the_rows() {
@@ -173,7 +172,7 @@ mod tests {
         for (word, tool, succeeded) in
             [("word", 0, true), ("word", 0, false), ("word", 1, true), ("other", 0, true)]
         {
-            assert!(recorded.change(word, tool, &lesson(ToolType::Mcp, succeeded), at));
+            assert!(recorded.change(word, tool, &lesson(succeeded), at));
         }
         assert_eq!((recorded.rows(), recorded.words.len()), (3, 2));
         let first = recorded.tools[0];

@@ -237,9 +237,7 @@ impl Scorer {
         let change = match (taught.outcome, taught.tool_type) {
             (Outcome::Chosen, _) => opinion(true),
             (Outcome::Rejected, _) => opinion(false),
-            (Outcome::Succeeded | Outcome::Failed, Some(tool_type)) => {
-                lesson(tool_type, taught.outcome == Outcome::Succeeded)
-            }
+            (Outcome::Succeeded | Outcome::Failed, Some(_)) => lesson(taught.outcome == Outcome::Succeeded),
             (Outcome::Succeeded | Outcome::Failed, None) => return,
         };
         for keyword in &taught.keywords {

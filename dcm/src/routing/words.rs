@@ -1,6 +1,7 @@
 //! Text to words: what prompts, inputs of tools, identifiers and paths have in common.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use rust_stemmers::{Algorithm, Stemmer};
 use serde_json::Value;
@@ -35,11 +36,55 @@ pub struct Word {
     pub(super) filler: bool,
 }
 
-impl Word {
-    fn new(text: String, stemmer: &Stemmer) -> Self {
-        let key = XxHash3_64::oneshot(stemmer.stem(&text).as_bytes());
-        let filler = STOP_WORDS.binary_search(&text.as_str()).is_ok();
-        Self { text, key, filler }
+/// How many words a thread remembers the stems of: stemming is most of the work, and texts repeat their words.
+const REMEMBERED: usize = 2048;
+
+/// A word that was stemmed: the hash of it, and what is known of it.
+#[derive(Clone, Copy, Default)]
+struct Remembered {
+    text: u64,
+    key: u64,
+    filler: bool,
+}
+
+/// Makes words, and remembers some: each place is for whichever of its words came last.
+struct Stems {
+    stemmer: Stemmer,
+    remembered: Box<[Remembered]>,
+}
+
+thread_local! {
+    static STEMS: RefCell<Stems> = RefCell::new(Stems {
+        stemmer: Stemmer::create(Algorithm::English),
+        remembered: vec![Remembered::default(); REMEMBERED].into(),
+    });
+}
+
+impl Stems {
+    fn word(&mut self, text: String) -> Word {
+        // As good as the word itself: what it stands for is a hash as well.
+        let hash = XxHash3_64::oneshot(text.as_bytes());
+        let place = usize::try_from(hash % REMEMBERED as u64).unwrap_or(0);
+        let known = &mut self.remembered[place];
+        if known.text != hash {
+            *known = Remembered {
+                text: hash,
+                key: XxHash3_64::oneshot(self.stemmer.stem(&text).as_bytes()),
+                filler: STOP_WORDS.binary_search(&text.as_str()).is_ok(),
+            };
+        }
+        Word { text, key: known.key, filler: known.filler }
+    }
+
+    fn words<'a>(&mut self, parts: impl Iterator<Item = &'a str>) -> Vec<Word> {
+        parts
+            .flat_map(humps)
+            .filter(|part| !part.is_empty() && part.chars().count() <= MAX_WORD_CHARS)
+            .map(folded)
+            .filter(|part| !part.is_empty())
+            .take(MAX_WORDS)
+            .map(|part| self.word(part))
+            .collect()
     }
 }
 
@@ -49,16 +94,18 @@ impl Word {
 /// three words), paths at their separators. Case and accents do not count, nor do the endings of English words.
 #[must_use]
 pub fn words(text: &str) -> Vec<Word> {
-    let stemmer = Stemmer::create(Algorithm::English);
-    text.unicode_words()
-        .flat_map(|word| word.split(|c: char| !c.is_alphanumeric() && !is_combining_mark(c)))
-        .flat_map(humps)
-        .filter(|part| !part.is_empty() && part.chars().count() <= MAX_WORD_CHARS)
-        .map(folded)
-        .filter(|part| !part.is_empty())
-        .take(MAX_WORDS)
-        .map(|part| Word::new(part, &stemmer))
-        .collect()
+    STEMS.with_borrow_mut(|stems| {
+        if text.is_ascii() {
+            // No boundary of Unicode lies between two letters or digits of ASCII.
+            stems.words(text.split(|c: char| !c.is_ascii_alphanumeric()))
+        } else {
+            stems.words(unicode_parts(text))
+        }
+    })
+}
+
+fn unicode_parts(text: &str) -> impl Iterator<Item = &str> {
+    text.unicode_words().flat_map(|word| word.split(|c: char| !c.is_alphanumeric() && !is_combining_mark(c)))
 }
 
 /// `getUserName` as `get`, `User`, `Name`, and `HTTPServer` as `HTTP`, `Server`.
@@ -136,6 +183,27 @@ mod tests {
             ["parse", "http", "request", "in", "dcm", "server", "src", "guard", "test", "rs"]
         );
         assert_eq!(texts("sha256 of ÜberPrüfung"), ["sha256", "of", "uber", "prufung"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn ascii_is_split_as_unicode_says(text in "[ -~\\n\\t]{0,200}") {
+            let general = STEMS.with_borrow_mut(|stems| stems.words(unicode_parts(&text)));
+            proptest::prop_assert_eq!(words(&text), general);
+        }
+    }
+
+    #[test]
+    fn a_remembered_word_is_the_word_itself() {
+        let stemmer = Stemmer::create(Algorithm::English);
+        let letter = |digit: u32| char::from(b'a' + u8::try_from(digit).unwrap());
+        // More words than are remembered, each twice.
+        for number in (0..3 * REMEMBERED).flat_map(|number| [number, number]) {
+            let word: String =
+                format!("{number}ings").chars().map(|c| c.to_digit(10).map_or(c, letter)).collect();
+            let key = XxHash3_64::oneshot(stemmer.stem(&word).as_bytes());
+            assert_eq!(words(&word), [Word { text: word, key, filler: false }]);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
+use serde::Serialize;
 use serde_json::json;
 
-use super::failures::{named_file, note_outcome};
+use super::failures::{Attempt, named_file, note_outcome};
 use super::projects::{canonical_path, ensure_project};
 use super::sessions::{ensure_session, touch_session};
 use super::unknown_parent;
@@ -9,39 +10,64 @@ use crate::api::actions::{
     ActionDelete, ActionDeleteBySession, ActionRecord, ActionRecorded, ActionsDeleted, RecordedAction,
 };
 use crate::error::{Error, Result};
+use crate::id::{ActionId, SubtaskId};
 use crate::json::JsonObject;
-use crate::model::Action;
+use crate::model::{Action, ToolType};
 use crate::observe::{TEXT_LIMIT, cut_text};
 use crate::redact::redact;
 use crate::routing::{extract_keywords, spoken};
 use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
 
+/// What the event of a recorded action says. What it teaches is for those who may read the action.
+#[derive(Serialize)]
+struct ActionCreated<'a> {
+    id: ActionId,
+    tool_name: &'a str,
+    tool_type: ToolType,
+    exit_code: i32,
+    session_id: Option<&'a str>,
+    subtask_id: Option<SubtaskId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    said: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keywords: Option<&'a [String]>,
+}
+
 /// Inserts an action, counts it in its session (when `counts`) and announces it, with what the scorer learns from it.
-pub(super) fn record_action(state: &mut State, action: Action, teaching: &Teaching, counts: bool) {
+pub(super) fn record_action(
+    state: &mut State,
+    action: Action,
+    attempt: &Attempt,
+    teaching: &Teaching,
+    counts: bool,
+) {
     let succeeded = action.succeeded();
-    note_outcome(state, &action);
+    note_outcome(state, &action, attempt);
     if let Some(session) = action.session_id.as_deref().filter(|_| counts) {
         touch_session(state, session, action.created_at, Some(succeeded));
-    }
-    let summary = json!({
-        "id": action.id,
-        "tool_name": action.tool_name,
-        "tool_type": action.tool_type,
-        "exit_code": action.exit_code,
-        "session_id": action.session_id,
-        "subtask_id": action.subtask_id,
-    });
-    let mut data = summary.clone();
-    if let (Some(said), Some(members)) = (&teaching.said, data.as_object_mut()) {
-        members.insert("said".to_owned(), said.as_str().into());
-        members.insert("keywords".to_owned(), json!(teaching.keywords));
     }
     let owner = action.subtask_id.and_then(|id| state.subtasks.get(&id));
     let channels: Vec<String> = owner
         .map(|subtask| agent_channels(subtask.agent_id.as_deref(), subtask.agent_type.as_deref()).collect())
         .unwrap_or_default();
     let channels = channels.into_iter().chain(session_channel(action.session_id.as_deref()));
-    state.emit("action.created", channels, data, summary);
+    let mut event = ActionCreated {
+        id: action.id,
+        tool_name: &action.tool_name,
+        tool_type: action.tool_type,
+        exit_code: action.exit_code,
+        session_id: action.session_id.as_deref(),
+        subtask_id: action.subtask_id,
+        said: None,
+        keywords: None,
+    };
+    let summary = JsonObject::from_members(&event);
+    if let Some(said) = &teaching.said {
+        event.said = Some(said);
+        event.keywords = Some(&teaching.keywords);
+    }
+    let data = JsonObject::from_members(&event);
+    state.emit_raw("action.created", channels, data, summary);
     state.insert_action(action);
 }
 
@@ -79,6 +105,7 @@ pub(super) fn stored_text(text: Option<&str>) -> Option<String> {
 pub(crate) struct RecordAction {
     /// With texts as they are stored.
     operation: ActionRecord,
+    attempt: Attempt,
     teaching: Teaching,
 }
 
@@ -91,9 +118,11 @@ impl From<ActionRecord> for RecordAction {
         }
         let input = stored_text(operation.input.as_deref());
         let output = stored_text(operation.output.as_deref());
+        let attempt = Attempt::of(&operation.tool_name, input.as_deref(), &file_paths);
         let teaching = Teaching::of(input.as_deref());
         Self {
             operation: ActionRecord { input, output, file_paths: Some(file_paths), ..operation },
+            attempt,
             teaching,
         }
     }
@@ -162,7 +191,7 @@ impl Command for RecordAction {
             created_at: action.created_at,
             keywords_extracted: self.teaching.keywords.len(),
         };
-        record_action(state, action, &self.teaching, self.session().is_some());
+        record_action(state, action, &self.attempt, &self.teaching, self.session().is_some());
         Ok(ActionRecorded { success: true, action: recorded })
     }
 }

@@ -21,23 +21,34 @@ pub(super) fn named_file(tool: &str, input: &str) -> Option<String> {
     text_member(input, name).filter(|path| !path.is_empty())
 }
 
-/// What was tried: a command, a path, else the beginning of the input.
-fn attempt(action: &Action) -> String {
-    let path = || action.file_paths.first().cloned().unwrap_or_default();
-    action.input.as_deref().map(attempt_of).filter(|attempt| !attempt.is_empty()).unwrap_or_else(path)
+/// What a call tried, which needs no state to be found out.
+#[derive(Debug, Default)]
+pub(in crate::engine::rules) struct Attempt {
+    /// A command, a path, else the beginning of the input.
+    words: String,
+    /// The same text for the same thing that is tried.
+    subject: String,
 }
 
-/// The same text for the same thing that is tried.
-///
+impl Attempt {
+    /// What a call of `tool` with this input, on these files, tried.
+    pub(in crate::engine::rules) fn of(tool: &str, input: Option<&str>, file_paths: &[String]) -> Self {
+        let path = || file_paths.first().cloned().unwrap_or_default();
+        let words = input.map(attempt_of).filter(|attempt| !attempt.is_empty()).unwrap_or_else(path);
+        let subject = subject(tool, input, &words);
+        Self { words, subject }
+    }
+}
+
 /// A command is what it says, whole: with another argument or pipe it is another one, whose success proves nothing.
 /// Files are written with several tools, and a file that one of them could not change may be changed by another.
-fn subject(action: &Action, attempt: &str) -> String {
-    let (kind, words) = match action.tool_name.as_str() {
+fn subject(tool: &str, input: Option<&str>, attempt: &str) -> String {
+    let (kind, words) = match tool {
         "Edit" | "Write" | "MultiEdit" | "NotebookEdit" => ("write", attempt.to_owned()),
         "Read" | "NotebookRead" => ("Read", attempt.to_owned()),
         "Bash" => ("Bash", attempt.to_owned()),
         // Other tools are told apart by all that went in.
-        tool => (tool, flat(action.input.as_deref().unwrap_or(attempt))),
+        tool => (tool, flat(input.unwrap_or(attempt))),
     };
     let whole = format!("{kind}:{words}");
     if whole.len() <= 200 {
@@ -82,10 +93,9 @@ fn detail(output: &str) -> Option<String> {
 }
 
 /// Keeps the failures of a session up to date with one more tool call.
-pub(super) fn note_outcome(state: &mut State, action: &Action) {
+pub(super) fn note_outcome(state: &mut State, action: &Action, attempt: &Attempt) {
     let Some(session) = action.session_id.as_deref() else { return };
-    let attempt = attempt(action);
-    let subject = subject(action, &attempt);
+    let subject = attempt.subject.clone();
     if action.succeeded() {
         state.note_success(session, subject, action.created_at);
         return;
@@ -93,7 +103,7 @@ pub(super) fn note_outcome(state: &mut State, action: &Action) {
     let failure = OpenFailure {
         action_id: action.id,
         tool_name: action.tool_name.clone(),
-        attempt: cut_text(&attempt, ATTEMPT_LIMIT),
+        attempt: cut_text(&attempt.words, ATTEMPT_LIMIT),
         detail: action.output.as_deref().and_then(detail),
         exit_code: action.exit_code,
         times: 1,
@@ -105,54 +115,31 @@ pub(super) fn note_outcome(state: &mut State, action: &Action) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ToolType;
-    use crate::time::Timestamp;
-
-    fn action(tool: &str, input: &str, paths: &[&str]) -> Action {
-        Action {
-            id: uuid::Uuid::nil().into(),
-            subtask_id: None,
-            session_id: Some("s".to_owned()),
-            tool_use_id: None,
-            tool_name: tool.to_owned(),
-            tool_type: ToolType::Builtin,
-            input: Some(input.to_owned()).filter(|input| !input.is_empty()),
-            output: None,
-            file_paths: paths.iter().map(|path| (*path).to_owned()).collect(),
-            exit_code: 1,
-            duration_ms: None,
-            created_at: Timestamp::from_millis(1),
-            metadata: crate::JsonObject::default(),
-        }
-    }
-
-    fn subject_of(action: &Action) -> String {
-        subject(action, &attempt(action))
+    fn subject_of(tool: &str, input: &str, paths: &[&str]) -> String {
+        let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+        Attempt::of(tool, Some(input).filter(|input| !input.is_empty()), &paths).subject
     }
 
     #[test]
     fn the_same_try_has_the_same_subject() {
-        let bash = action("Bash", r#"{"command":"cargo  test\n-p dcm","description":"x"}"#, &[]);
-        assert_eq!(subject_of(&bash), "Bash:cargo test -p dcm");
-        assert_eq!(subject_of(&action("Bash", "cargo test -p dcm", &[])), subject_of(&bash));
-        assert_eq!(
-            subject_of(&action("Bash", r#"{"command":"cargo test -p dcm","timeo"#, &[])),
-            subject_of(&bash)
-        );
-        let piped = action("Bash", r#"{"command":"cargo test -p dcm | tail"}"#, &[]);
-        assert_ne!(subject_of(&piped), subject_of(&bash), "the pipe's exit code is that of tail");
-        let edit = action("Edit", r#"{"file_path":"/a/b.rs","old_string":"x"}"#, &["/a/b.rs"]);
-        let write = action("Write", r#"{"file_path":"/a/b.rs","content":"y"}"#, &[]);
-        assert_eq!(subject_of(&edit), subject_of(&write));
-        assert_ne!(subject_of(&action("Read", r#"{"file_path":"/a/b.rs"}"#, &[])), subject_of(&edit));
-        assert_eq!(subject_of(&action("Deploy", "", &[])), "Deploy:");
+        let bash = subject_of("Bash", r#"{"command":"cargo  test\n-p dcm","description":"x"}"#, &[]);
+        assert_eq!(bash, "Bash:cargo test -p dcm");
+        assert_eq!(subject_of("Bash", "cargo test -p dcm", &[]), bash);
+        assert_eq!(subject_of("Bash", r#"{"command":"cargo test -p dcm","timeo"#, &[]), bash);
+        let piped = subject_of("Bash", r#"{"command":"cargo test -p dcm | tail"}"#, &[]);
+        assert_ne!(piped, bash, "the pipe's exit code is that of tail");
+        let edit = subject_of("Edit", r#"{"file_path":"/a/b.rs","old_string":"x"}"#, &["/a/b.rs"]);
+        assert_eq!(edit, subject_of("Write", r#"{"file_path":"/a/b.rs","content":"y"}"#, &[]));
+        assert_ne!(edit, subject_of("Read", r#"{"file_path":"/a/b.rs"}"#, &[]));
+        assert_eq!(subject_of("Edit", "", &["/a/b.rs"]), edit);
+        assert_eq!(subject_of("Deploy", "", &[]), "Deploy:");
     }
 
     #[test]
     fn long_subjects_stay_apart_and_short() {
-        let long = |end: &str| action("Bash", &format!("echo {}{end}", "é".repeat(500)), &[]);
-        assert_ne!(subject_of(&long("1")), subject_of(&long("2")));
-        assert!(subject_of(&long("1")).len() <= 200);
+        let long = |end: &str| subject_of("Bash", &format!("echo {}{end}", "é".repeat(500)), &[]);
+        assert_ne!(long("1"), long("2"));
+        assert!(long("1").len() <= 200);
     }
 
     #[test]

@@ -393,25 +393,25 @@ impl State {
         data: serde_json::Value,
         summary: serde_json::Value,
     ) {
-        let mut unique: Vec<String> = Vec::new();
-        for channel in channels {
-            if !unique.contains(&channel) {
-                unique.push(channel);
-            }
-        }
-        self.emit_raw(name, unique, JsonObject::from_value(data), JsonObject::from_value(summary));
+        self.emit_raw(name, channels, JsonObject::from_value(data), JsonObject::from_value(summary));
     }
 
     /// The same for what is handed on as it came; answers the id of the event.
     pub fn emit_raw(
         &mut self,
         name: &'static str,
-        channels: Vec<String>,
+        channels: impl IntoIterator<Item = String>,
         data: JsonObject,
         summary: JsonObject,
     ) -> EventId {
         let id = self.ids.next();
-        self.events.push(NewEvent { id, name, at: self.now, channels, data, summary });
+        let mut unique: Vec<String> = Vec::new();
+        for channel in channels {
+            if !unique.contains(&channel) {
+                unique.push(channel);
+            }
+        }
+        self.events.push(NewEvent { id, name, at: self.now, channels: unique, data, summary });
         id
     }
 

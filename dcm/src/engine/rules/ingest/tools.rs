@@ -6,6 +6,7 @@ use super::agents::Said;
 use super::{Kind, Novelty, Observer, agent_key};
 use crate::api::ingest::Observation;
 use crate::engine::rules::actions::{Teaching, record_action, stored_text};
+use crate::engine::rules::failures::Attempt;
 use crate::json::JsonObject;
 use crate::model::{Action, Subtask};
 use crate::observe::tool_type_of;
@@ -69,7 +70,8 @@ impl Observer<'_> {
             metadata: metadata.unwrap_or_default(),
         };
         let teaching = Teaching::of(action.input.as_deref());
-        record_action(self.state, action, &teaching, true);
+        let attempt = Attempt::of(&action.tool_name, action.input.as_deref(), &action.file_paths);
+        record_action(self.state, action, &attempt, &teaching, true);
         self.created.actions += 1;
         Novelty::Created
     }
