@@ -3,6 +3,8 @@
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 #![expect(clippy::unwrap_used, reason = "what cannot be measured ends the measurement")]
 
+mod paced;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -82,6 +84,8 @@ async fn main() {
     }
     let recorded = server.number("select count(*) from actions");
     println!("\nrecorded: {recorded} tool calls of {}", 3 * (arguments.runs + 1));
+    drop(server);
+    paced::measure(&arguments.server, event).await;
 }
 
 /// One event, from the start of the hook's process to its exit.

@@ -35,12 +35,15 @@ struct Arguments {
     /// Connections to the server.
     #[arg(long, default_value_t = 64)]
     connections: u32,
-    /// Only these rows: actions, messages, health, hierarchy, inbox, context, idle.
+    /// Only these rows: actions, messages, health, hierarchy, inbox, context, suggest, idle.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only this store: embedded or postgres.
     #[arg(long)]
     store: Option<String>,
+    /// How many servers there are on one PostgreSQL database; the load goes to the first.
+    #[arg(long, default_value_t = 1)]
+    nodes: u32,
     /// An environment variable of the server, as NAME=VALUE; may be repeated.
     #[arg(long)]
     variable: Vec<String>,
@@ -107,12 +110,15 @@ impl Arguments {
             Some(database) => Options::on_database(database.url()),
             None => Options::on(Store::Embedded),
         };
+        (self.options(options).start().await, database)
+    }
+
+    fn options(&self, options: Options) -> Options {
         let program = self.server.clone().expect("only asked for with --server");
-        let options = self.variable.iter().fold(options.program(program), |options, variable| {
+        self.variable.iter().fold(options.program(program), |options, variable| {
             let (name, value) = variable.split_once('=').expect("--variable NAME=VALUE");
             options.variable(name, value)
-        });
-        (options.start().await, database)
+        })
     }
 }
 
@@ -132,8 +138,17 @@ async fn measure(
     reference: Reference,
     samples: &mut Vec<Sample>,
 ) {
-    let (server, _database) = arguments.start(store, cluster).await;
+    let (server, database) = arguments.start(store, cluster).await;
+    let mut others = Vec::new();
+    if let Some(database) = &database {
+        for _ in 1..arguments.nodes {
+            others.push(arguments.options(Options::on_database(database.url())).start().await);
+        }
+    }
     let project = fixture::fill(&server).await;
+    if rows.iter().any(|row| row.name == "suggest") {
+        fixture::teach(&server).await;
+    }
     // Reads first, so that they see the fixture alone and not what the writes leave behind.
     let (reads, writes): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.unit == Unit::Answers);
     for row in reads.into_iter().chain(writes) {
@@ -144,6 +159,7 @@ async fn measure(
             "hierarchy" => (format!("/api/hierarchy/{project}"), None),
             "inbox" => (fixture::inbox_path(), None),
             "context" => (format!("/api/context/{}", fixture::AGENT), None),
+            "suggest" => (fixture::SUGGEST.to_owned(), None),
             other => panic!("nobody knows how to measure {other}"),
         };
         let bytes = match posted {

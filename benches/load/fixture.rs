@@ -14,6 +14,25 @@ const TASKS: usize = 5;
 const SUBTASKS: usize = 10;
 const MESSAGES: usize = 100;
 
+/// The path that asks for tools; the load puts another word in the place of each `*` every time.
+pub(crate) const SUGGEST: &str = "/api/routing/suggest?keywords=*,*,*";
+/// How many words there are; of each the tools are known.
+const WORDS: usize = 1000;
+const TOOLS: usize = 250;
+
+/// Teaches the scorer 10,000 pairs of words and tools.
+pub(crate) async fn teach(server: &Server) {
+    for number in 0..WORDS {
+        let words: Vec<String> =
+            (0..10).map(|nth| format!("word{}", (number + nth * nth * 7) % WORDS)).collect();
+        let tool = format!("mcp__server__tool{}", number * 7 % TOOLS);
+        let body = json!({"tool_name": tool, "tool_type": "mcp", "input": words.join(" ")});
+        post(server, "/api/actions", &body).await;
+    }
+    let answer = get(server, &SUGGEST.replace('*', "word7")).await;
+    assert!(answer["count"].as_u64() > Some(0), "{answer}");
+}
+
 /// Fills the server; the id of the project.
 pub(crate) async fn fill(server: &Server) -> String {
     let project = post(server, "/api/projects", &json!({"path": "/srv/bench", "name": "bench"})).await;

@@ -1,4 +1,5 @@
 -- wrk -s load.lua URL              GET
+--                                  (each * in its path another of a thousand words, every time)
 -- wrk -s load.lua URL -- BODIES    POST the lines of the file BODIES in turn, each thread from another line on
 
 local threads = 0
@@ -12,6 +13,17 @@ end
 
 function init(arguments)
   if not arguments[1] then
+    local path = wrk.path
+    if path:find("*", 1, true) then
+      local word = offset * 311
+      request = function()
+        local filled = path:gsub("%*", function()
+          word = (word + 37) % 1000
+          return "word" .. word
+        end)
+        return wrk.format("GET", filled)
+      end
+    end
     return
   end
   bodies = {}

@@ -18,6 +18,9 @@ pub(crate) struct Load {
     /// The port of the sockets.
     #[arg(long)]
     pub(crate) port: u16,
+    /// The port where events are published, if it is another: that of another node.
+    #[arg(long)]
+    pub(crate) publish_at: Option<u16>,
     #[arg(long)]
     pub(crate) subscribers: usize,
     /// How many events each subscriber gets.
@@ -33,8 +36,15 @@ pub(crate) struct Load {
     pub(crate) channel: String,
 }
 
+impl Default for Load {
+    fn default() -> Self {
+        let channel = "topics/bench".to_owned();
+        Self { port: 0, publish_at: None, subscribers: 1, events: 1, rate: None, stalled: 0, channel }
+    }
+}
+
 /// Published and not yet heard by everybody, at most.
-const IN_FLIGHT: u64 = 512;
+const IN_FLIGHT: u64 = 1024;
 const PUBLISHERS: u16 = 4;
 /// After so long without anything new, what is missing is lost.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,6 +53,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) async fn run(load: Load) {
     let received = Arc::new(AtomicU64::new(0));
     let flood = load.channel.ends_with("flood");
+    // The flood begins with the first subscription.
+    let mut began = Instant::now();
     let mut subscribers = JoinSet::new();
     let mut stalled = Vec::new();
     for number in 0..load.subscribers {
@@ -63,7 +75,9 @@ pub(crate) async fn run(load: Load) {
         }
     }
     let reading = (load.subscribers - load.stalled) as u64;
-    let began = Instant::now();
+    if !flood {
+        began = Instant::now();
+    }
     let mut publishers = JoinSet::new();
     for number in (0..PUBLISHERS).filter(|_| !flood) {
         publishers.spawn(publish(load.clone(), number, reading, Arc::clone(&received)));
@@ -118,6 +132,44 @@ async fn connect(port: u16) -> io::Result<TcpStream> {
     }
     assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
     Ok(stream)
+}
+
+/// Reads a connection to its end; whether it was closed with code 1001.
+async fn told_to_leave(mut stream: TcpStream) -> bool {
+    let mut rest = Vec::new();
+    while stream.read_buf(&mut rest).await.is_ok_and(|count| count > 0) {
+        if rest.windows(4).any(|part| part[0] == 0x88 && part[2..] == 1001_u16.to_be_bytes()) {
+            // A masked close of our own, with the same code.
+            let _ = stream.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]).await;
+            return true;
+        }
+    }
+    false
+}
+
+/// Connections that do nothing but be there.
+pub(crate) struct Idle(Vec<TcpStream>);
+
+impl Idle {
+    /// Opens so many more.
+    pub(crate) async fn open(&mut self, port: u16, count: usize) {
+        for _ in 0..count {
+            self.0.push(connect(port).await.expect("a connection"));
+        }
+    }
+
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Waits until all have ended; how many were told with code 1001.
+    pub(crate) async fn told(self) -> usize {
+        let mut leaving = JoinSet::new();
+        for stream in self.0 {
+            leaving.spawn(told_to_leave(stream));
+        }
+        leaving.join_all().await.into_iter().filter(|told| *told).count()
+    }
 }
 
 /// A masked frame; the mask is all zeros, so masking costs nothing.
@@ -197,7 +249,7 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 
 /// Publishes every event whose number is its own modulo [`PUBLISHERS`], not too far ahead of the subscribers.
 async fn publish(load: Load, own: u16, subscribers: u64, received: Arc<AtomicU64>) {
-    let stream = connect(load.port).await.expect("a connection");
+    let stream = connect(load.publish_at.unwrap_or(load.port)).await.expect("a connection");
     let (mut read, mut write) = stream.into_split();
     // Answers are not looked at: what counts is what arrives at the subscribers.
     let reading = tokio::spawn(async move {

@@ -13,7 +13,7 @@ use dcm_suite::server::{Options, Server, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 
-use client::Load;
+use client::{Idle, Load};
 
 /// Measures delivery against a bare broadcaster.
 #[derive(Debug, Parser)]
@@ -53,6 +53,9 @@ struct Outcome {
     cpu: u64,
 }
 
+/// How many times as many events what the client can take is measured with.
+const FLOOD: u64 = 20;
+
 struct Reference(Child, u16);
 
 impl Drop for Reference {
@@ -84,6 +87,9 @@ fn measure(load: &Load) -> Outcome {
     command.arg("--port").arg(load.port.to_string()).arg("--subscribers").arg(load.subscribers.to_string());
     command.arg("--events").arg(load.events.to_string()).arg("--stalled").arg(load.stalled.to_string());
     command.arg("--channel").arg(&load.channel);
+    if let Some(port) = load.publish_at {
+        command.arg("--publish-at").arg(port.to_string());
+    }
     if let Some(rate) = load.rate {
         command.arg("--rate").arg(rate.to_string());
     }
@@ -108,12 +114,65 @@ fn main() {
     match arguments.part {
         Some(Part::Broadcaster) => runtime.block_on(broadcaster::run()),
         Some(Part::Client(load)) => runtime.block_on(client::run(load)),
-        None => runtime.block_on(compare(&arguments)),
+        None => runtime.block_on(async {
+            let cluster = Cluster::start();
+            compare(&arguments, &cluster).await;
+            if arguments.server.is_some() {
+                wake_up(&arguments, &cluster).await;
+                idle(&arguments, &cluster).await;
+            }
+        }),
     }
 }
 
-async fn compare(arguments: &Arguments) {
-    let cluster = Cluster::start();
+/// From the publisher at one node to a subscriber at another, and for comparison at the same, at a rate that keeps
+/// nobody busy.
+async fn wake_up(arguments: &Arguments, cluster: &Cluster) {
+    let Some((one, database)) = arguments.start(Store::Postgres, cluster).await else { return };
+    let Some(database) = &database else { return };
+    let program = arguments.server.clone().expect("it was started");
+    let other = Options::on_database(database.url()).program(program).start().await;
+    let rate = Some(100);
+    for (name, port) in [("the same node", port_of(&one)), ("another node", port_of(&other))] {
+        let publish_at = Some(port_of(&one));
+        let load = Load { port, publish_at, subscribers: 1, events: 1000, rate, ..Load::default() };
+        let outcome = measure(&load);
+        say(&format!(
+            "\nPostgreSQL, 100 events/s, publisher to a subscriber at {name}: p50 {} ms, p99 {} ms, {} lost.",
+            millis(outcome.p50),
+            millis(outcome.p99),
+            outcome.lost
+        ));
+    }
+}
+
+/// What connections cost that do nothing, and how long it takes to close them all.
+async fn idle(arguments: &Arguments, cluster: &Cluster) {
+    const CONNECTIONS: usize = 9000;
+    let Some((mut server, _)) = arguments.start(Store::Embedded, cluster).await else { return };
+    let resident = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB")
+    };
+    let mut connections = Idle::none();
+    // What the first ones need is there once for all.
+    connections.open(port_of(&server), 50).await;
+    let before = resident(server.pid());
+    connections.open(port_of(&server), CONNECTIONS).await;
+    let each = (resident(server.pid()) - before) * 1024 / CONNECTIONS as u64;
+    let told = tokio::spawn(connections.told());
+    let began = std::time::Instant::now();
+    let status = server.stop().await;
+    let ended = began.elapsed().as_secs_f64();
+    let told = told.await.expect("no panic");
+    say(&format!(
+        "\n{} idle connections: {each} bytes each; {told} closed with 1001, the server ended ({status}) after {ended:.2} s.",
+        CONNECTIONS + 50
+    ));
+}
+
+async fn compare(arguments: &Arguments, cluster: &Cluster) {
     say("| subscribers | | deliveries/s | of the reference | p50 ms | p99 ms | client, of a processor |");
     say("|---|---|---|---|---|---|---|");
     for &subscribers in &arguments.subscribers {
@@ -122,9 +181,8 @@ async fn compare(arguments: &Arguments) {
             port,
             subscribers,
             events,
-            rate: None,
-            stalled: 0,
             channel: channel.to_owned(),
+            ..Load::default()
         };
         let mut figures: Vec<(String, Vec<Outcome>)> = Vec::new();
         let mut note =
@@ -134,16 +192,20 @@ async fn compare(arguments: &Arguments) {
             };
         for _ in 0..arguments.runs {
             let reference = Reference::start();
-            note("what the client can take", measure(&load(reference.1, "topics/flood")));
+            // Nothing waits for anything here, so a short run would be over before it can be measured.
+            let flood = load(reference.1, "topics/flood");
+            note("what the client can take", measure(&Load { events: events * FLOOD, ..flood }));
             let bare = measure(&load(reference.1, "topics/bench"));
             note("bare broadcaster", bare);
             // Half of its capacity, without and with somebody who does not read.
             let rate = (bare.per_second / 2 / subscribers as u64).max(1);
             for store in [Store::Embedded, Store::Postgres] {
-                let Some((server, _database)) = arguments.start(store, &cluster).await else { continue };
+                let Some((server, _database)) = arguments.start(store, cluster).await else { continue };
                 let port = port_of(&server);
                 note(&format!("{store:?}"), measure(&load(port, "topics/bench")));
-                for stalled in [0, 1] {
+                // With few subscribers half the rate is more frames than one connection may send.
+                let idlers: &[usize] = if subscribers >= 100 { &[0, 1] } else { &[] };
+                for &stalled in idlers {
                     let paced =
                         Load { rate: Some(rate), events: rate * 10, stalled, ..load(port, "topics/bench") };
                     let name = format!("{store:?}, at half the reference's rate, {stalled} not reading");
@@ -179,7 +241,7 @@ impl Arguments {
             Some(database) => Options::on_database(database.url()),
             None => Options::on(Store::Embedded),
         };
-        let options = options.program(program).variable("DCM_MAX_CONNECTIONS", "4000");
+        let options = options.program(program).variable("DCM_MAX_CONNECTIONS", "20000");
         Some((options.start().await, database))
     }
 }
@@ -189,6 +251,10 @@ fn port_of(server: &Server) -> u16 {
 }
 
 fn millis(micros: u64) -> String {
+    // The flood carries no times.
+    if micros >= u64::from(u32::MAX) {
+        return "-".to_owned();
+    }
     format!("{}.{}", micros / 1000, micros % 1000 / 100)
 }
 
