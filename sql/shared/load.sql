@@ -30,8 +30,8 @@ from requests r where r.id in (
     union all select id from requests where id in (:requests*) --? requests
     union all select request_id from task_lists where id in (:tasks*) --? tasks
     union all select t.request_id from subtasks s join task_lists t on t.id = s.task_list_id where s.id in (:subtasks*) --? subtasks
-    union all select id from requests where session_id in (:request_key_sessions*) and external_key in (:request_keys*) --? request_keys
-    union all select o.id from requests o join task_lists t on t.request_id = o.id join subtasks s on s.task_list_id = t.id where o.session_id in (:subtask_key_sessions*) and s.external_key in (:subtask_keys*) --? subtask_keys
+    union all select id from requests where session_id in (:request_key_sessions*) and external_key in (:request_keys*) and external_key is not null --? request_keys
+    union all select o.id from requests o join task_lists t on t.request_id = o.id join subtasks s on s.task_list_id = t.id where o.session_id in (:subtask_key_sessions*) and s.external_key in (:subtask_keys*) and s.external_key is not null --? subtask_keys
     union all select q.id from requests q where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and x.created_at > q.created_at and x.created_at <= :newest_before) --? newest
     union all select id from requests where session_id in (:session_requests*) --? session_requests
 )
@@ -45,8 +45,8 @@ from task_lists t where t.id in (
     select id from task_lists where false
     union all select id from task_lists where id in (:tasks*) --? tasks
     union all select task_list_id from subtasks where id in (:subtasks*) --? subtasks
-    union all select t.id from requests o join task_lists t on t.request_id = o.id join subtasks s on s.task_list_id = t.id where o.session_id in (:subtask_key_sessions*) and s.external_key in (:subtask_keys*) --? subtask_keys
-    union all select t.id from requests r join task_lists t on t.request_id = r.id and t.wave_number = 0 where r.session_id in (:request_key_sessions*) and r.external_key in (:request_keys*) --? request_keys
+    union all select t.id from requests o join task_lists t on t.request_id = o.id join subtasks s on s.task_list_id = t.id where o.session_id in (:subtask_key_sessions*) and s.external_key in (:subtask_keys*) and s.external_key is not null --? subtask_keys
+    union all select t.id from requests r join task_lists t on t.request_id = r.id and t.wave_number = 0 where r.session_id in (:request_key_sessions*) and r.external_key in (:request_keys*) and r.external_key is not null --? request_keys
     union all select t.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and x.created_at > q.created_at and x.created_at <= :newest_before) --? newest
 )
 
@@ -57,19 +57,12 @@ select s.id, s.task_list_id, s.agent_type, s.agent_id, s.description, s.status, 
 from subtasks s where s.id in (
     select id from subtasks where false
     union all select id from subtasks where id in (:subtasks*) --? subtasks
-    union all select s.id from requests o join task_lists t on t.request_id = o.id join subtasks s on s.task_list_id = t.id where o.session_id in (:subtask_key_sessions*) and s.external_key in (:subtask_keys*) --? subtask_keys
+    union all select s.id from requests o join task_lists t on t.request_id = o.id join subtasks s on s.task_list_id = t.id where o.session_id in (:subtask_key_sessions*) and s.external_key in (:subtask_keys*) and s.external_key is not null --? subtask_keys
     union all select s.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 join subtasks s on s.task_list_id = t.id and s.external_key is not null where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and x.created_at > q.created_at and x.created_at <= :newest_before) --? newest
 )
 
--- name: load_actions
-select id, session_id, tool_use_id, subtask_id, exit_code, output is null and duration_ms is null from actions where id in (
-    select id from actions where false
-    union all select id from actions where id in (:actions*) --? actions
-    union all select id from actions where session_id in (:action_key_sessions*) and tool_use_id in (:action_keys*) --? action_keys
-)
-
 -- name: load_action_counts
-select session_id, count(*) from actions where session_id in (:action_sessions*) group by session_id
+select session_id, count(*) from actions where session_id in (:action_sessions*) and session_id is not null group by session_id
 
 -- name: load_messages
 select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at
@@ -101,7 +94,7 @@ where session_id in (:sessions*)
 select session_id, state from hook_states where session_id in (:sessions*)
 
 -- name: load_subtask_action_counts
-select subtask_id, count(*) from actions where subtask_id in (:subtasks*) group by subtask_id
+select subtask_id, count(*) from actions where subtask_id in (:subtasks*) and subtask_id is not null group by subtask_id
 
 -- The twenty most urgent unread messages of each agent, and the newest hundred that are for a kind of agents or for all.
 -- name: load_mail

@@ -19,7 +19,7 @@ delete from subtasks where id in (:ids*)
 delete from actions where id in (:ids*)
 
 -- name: delete_actions_of_sessions
-delete from actions where session_id in (:ids*)
+delete from actions where session_id in (:ids*) and session_id is not null
 
 -- name: delete_messages
 delete from agent_messages where id in (:ids*)

@@ -1,5 +1,12 @@
 -- Reads whose text differs between the dialects.
 
+-- name: load_actions
+select id, session_id, tool_use_id, subtask_id, exit_code, output is null and duration_ms is null from actions where id in (
+    select id from actions where false
+    union all select id from actions where id in (:actions*) --? actions
+    union all select id from actions where session_id in (:action_key_sessions*) and tool_use_id in (:action_keys*) --? action_keys
+)
+
 -- name: load_known_agents
 select a.value, null, null from json_each(:agents) a
 where exists (select 1 from subtasks where agent_id = a.value)

@@ -31,6 +31,11 @@ fn firsts(pairs: &BTreeSet<(String, String)>) -> Value {
     list(pairs.iter().map(|(first, _)| first).collect::<BTreeSet<_>>())
 }
 
+/// Both members of every pair, each in a list, in the same order.
+fn halves(pairs: &BTreeSet<(String, String)>) -> (Value, Value) {
+    (list(pairs.iter().map(|(first, _)| first)), list(pairs.iter().map(|(_, second)| second)))
+}
+
 fn seconds(pairs: &BTreeSet<(String, String)>) -> Value {
     list(pairs.iter().map(|(_, second)| second).collect::<BTreeSet<_>>())
 }
@@ -170,13 +175,14 @@ pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String
             .with("newest", newest)
             .with("newest_before", newest_before),
     );
+    let action_keys = halves(&f.action_keys);
     add(
         Load::Actions,
         !(f.actions.is_empty() && f.action_keys.is_empty()),
         Statement::new("load_actions")
             .with("actions", uuids(&f.actions, ActionId::as_uuid))
-            .with("action_key_sessions", firsts(&f.action_keys))
-            .with("action_keys", seconds(&f.action_keys)),
+            .with("action_key_sessions", action_keys.0)
+            .with("action_keys", action_keys.1),
     );
     add(
         Load::ActionCounts,

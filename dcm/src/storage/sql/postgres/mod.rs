@@ -62,9 +62,12 @@ impl PostgresDriver {
         let level = first_contact(&pool, &config).await?;
         // Every connection was given this level when it was made. It is said again for each transaction, because
         // behind a transaction pooler the next transaction may run in a session that nobody has set up.
+        // Plans are made once for each connection, maybe while a table is still empty, when reading all of it looks
+        // cheapest; it grows afterwards, and the plan stays. Whatever a batch looks for has an index. (Without
+        // that choice a plan that has none looks so dear that compiling it seems to pay.)
         let begin = format!(
             "begin transaction isolation level read committed; set local synchronous_commit = {level}; \
-             set local plan_cache_mode = force_generic_plan"
+             set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; set local jit = off"
         );
         Ok(Self { pool, config, registry, options, begin })
     }
