@@ -16,7 +16,7 @@ const WORD_SHARE: f32 = 0.3;
 /// words differ it would only drown the seldom ones.
 const USE_SHARE: f32 = 0.12;
 /// How many pairs one question looks at, at most. Features of the fewest tools come first, as they say the most.
-const MOST_PAIRS: usize = 12_288;
+const MOST_PAIRS: usize = 7_168;
 
 /// How much a tool has served a feature, in weights that grow with time (see `Scorer`).
 #[derive(Debug, Clone, Copy, PartialEq)]
