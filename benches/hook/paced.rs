@@ -25,7 +25,7 @@ pub(crate) async fn measure(program: &Path, event: impl Fn(usize) -> Value) {
     );
     println!("|---|---|---|---|---|---|");
     for store in [Store::Embedded, Store::Postgres] {
-        let database = (store == Store::Postgres).then(|| Database::create());
+        let database = (store == Store::Postgres).then(Database::create);
         let (options, commit) = match &database {
             Some(database) => (Options::on_database(database.url()), commit_postgres().await),
             None => (Options::on(store), commit_sqlite()),
