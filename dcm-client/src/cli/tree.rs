@@ -140,15 +140,19 @@ fn suggestions_text(answer: &Suggestions) -> String {
         let name = plain(&one.tool_name);
         let padding = " ".repeat(width.saturating_sub(name.chars().count()));
         let why: Vec<&str> = one.why.iter().map(|share| &*share.word).collect();
+        // Uses are counted for each word as it was written; forms of a word and pairs of words speak for a tool as well.
+        let uses = if one.usage_count > 0 {
+            format!("{:>4} uses, {:>3} % of them well", one.usage_count, one.success_rate)
+        } else {
+            "by related words".to_owned()
+        };
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{}{padding}  {:<8} {:>3.0} %  {:>4} uses, {:>3} % of them well  {}",
+            "{}{padding}  {:<8} {:>3.0} %  {uses:<29}  {}",
             Painted(STRONG, name),
             one.tool_type.as_str(),
             one.confidence * 100.0,
-            one.usage_count,
-            one.success_rate,
             Painted(FAINT, plain(&why.join(" ")))
         );
     }
@@ -156,4 +160,28 @@ fn suggestions_text(answer: &Suggestions) -> String {
         text.push_str("none of them is certain enough to rely on\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_tool_that_only_related_words_speak_for_is_not_said_to_have_failed() {
+        let one = |name: &str, uses: i64| {
+            json!({"tool_name": name, "tool_type": "builtin", "score": 0.0, "usage_count": uses, "success_rate": 67,
+                "keyword_matches": [], "confidence": 0.5, "why": [{"word": "run", "share": 1.0}]})
+        };
+        let answer: Suggestions = serde_json::from_value(json!({
+            "keywords": ["run"], "suggestions": [one("Bash", 36), one("Glob", 0)], "count": 2, "compat_output": "",
+            "abstained": false, "abstains_below": 0.3,
+        }))
+        .unwrap();
+        let text = suggestions_text(&answer);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].contains("  36 uses,  67 % of them well"), "{text}");
+        assert!(lines[1].contains("by related words") && !lines[1].contains("uses"), "{text}");
+    }
 }
