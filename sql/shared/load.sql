@@ -153,4 +153,5 @@ join requests r on r.id = t.request_id
 where s.status = 'running' and coalesce(s.started_at, s.created_at) < :before
     and not exists (select 1 from actions a where a.subtask_id = s.id and a.created_at >= :before)
     and not exists (select 1 from sessions x where x.id = r.session_id and x.ended_at is null and coalesce(x.last_seen_at, x.started_at) >= :before)
+    and s.id in (:subtasks*) --? subtasks
 order by s.created_at limit :limit

@@ -75,6 +75,7 @@ mod inputs;
 pub mod messages;
 pub mod projects;
 pub mod races;
+pub mod removals;
 pub mod requests;
 pub mod rollup;
 pub mod routing;

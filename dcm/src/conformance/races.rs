@@ -11,7 +11,7 @@ use crate::api::Api;
 use crate::api::actions::{ActionList, ActionRecord};
 use crate::api::blocking::{Block, BlockingGet};
 use crate::api::ingest::IngestCounts;
-use crate::api::projects::{ProjectDelete, ProjectUpsert};
+use crate::api::projects::ProjectUpsert;
 use crate::api::requests::RequestGet;
 use crate::api::routing::RoutingSuggest;
 use crate::api::subscriptions::{Subscribe, SubscriptionsOfAgent};
@@ -23,7 +23,7 @@ use crate::model::{RequestStatus, SubtaskStatus, TaskStatus, Topic};
 const MANY: usize = 50;
 
 /// How many calls succeeded; every other one failed in the given way.
-fn winners<T: std::fmt::Debug>(results: Vec<Result<T>>, otherwise: ErrorKind) -> usize {
+pub(super) fn winners<T: std::fmt::Debug>(results: Vec<Result<T>>, otherwise: ErrorKind) -> usize {
     let mut won = 0;
     for result in results {
         match result {
@@ -262,22 +262,4 @@ pub async fn one_batch_ten_times_is_one_set_of_rows(api: &impl Api) {
     let session = session_now(api, &scene.session).await.session;
     let counters = (session.total_tools_used, session.total_success, session.total_errors);
     assert_eq!(counters, (3, 2, 1), "the counters count each action once");
-}
-
-/// A project that is removed while work is created in it: every caller gets a true answer, nothing is left behind.
-pub async fn a_removal_wins_or_loses_whole(api: &impl Api) {
-    let fixture = Fixture::new();
-    let tree = fixture.tree(api).await;
-    let session = fixture.name("late");
-    let removals = join_all((0..5).map(|_| api.execute(ProjectDelete { id: tree.project.id })));
-    let requests = join_all((0..20).map(|_| api.execute(inputs::request(tree.project.id, &session))));
-    let tasks = join_all((0..20).map(|_| api.execute(inputs::task(tree.request.id))));
-    let (removals, requests, tasks) = futures_util::future::join3(removals, requests, tasks).await;
-    assert_eq!(winners(removals, ErrorKind::NotFound), 1, "exactly one removal succeeds");
-    winners(requests, ErrorKind::NotFound);
-    winners(tasks, ErrorKind::NotFound);
-    let list = crate::api::requests::RequestList { session_id: Some(session), ..inputs::requests() };
-    assert_eq!(must(api.execute(list).await, "listing requests").count, 0, "no request outlives its project");
-    let list = crate::api::tasks::TaskList { request_id: Some(tree.request.id), ..inputs::tasks() };
-    assert_eq!(must(api.execute(list).await, "listing tasks").count, 0, "no task outlives its request");
 }

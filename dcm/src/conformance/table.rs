@@ -221,7 +221,11 @@ macro_rules! for_each_conformance_case {
                 upserts_are_one_row: block subscribe;
                 two_readers_lose_no_message: message_inbox;
                 one_batch_ten_times_is_one_set_of_rows: ingest;
+            }
+            removals {
                 a_removal_wins_or_loses_whole: project_delete;
+                removed_actions_are_counted_once: action_delete_by_session action_record;
+                what_is_observed_again_comes_back_whole: request_delete ingest;
             }
         }
     };

@@ -148,12 +148,13 @@ impl Maintenance {
         began: Timestamp,
         done: &mut LastCleanup,
     ) -> Result<()> {
+        let heard_before = began.plus_millis(-config.subtask_stuck_ms);
         for _ in 0..ROUNDS {
-            let subtasks = store.stuck_subtasks(began.plus_millis(-config.subtask_stuck_ms), LIMIT).await?;
+            let subtasks = store.stuck_subtasks(heard_before, LIMIT).await?;
             if subtasks.is_empty() {
                 break;
             }
-            let failed = writer.commit(FailStuckSubtasks { subtasks }, None).await?;
+            let failed = writer.commit(FailStuckSubtasks { subtasks, heard_before }, None).await?;
             done.failed_subtasks += count(failed);
         }
         Ok(())

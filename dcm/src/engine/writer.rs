@@ -113,36 +113,53 @@ async fn commit_what_waits(
     ids: IdSource,
     feed: Feed,
 ) {
-    let listener = feed.listener();
     let mut jobs = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut jobs, BATCH).await > 0 {
-        let (commands, replies): (Vec<_>, Vec<_>) =
-            jobs.drain(..).map(|job| (job.command, job.reply)).unzip();
-        let told = Arc::new(AtomicBool::new(false));
-        let tell = {
-            let (told, listener) = (Arc::clone(&told), listener.clone());
-            CommitListener::new(move |events| {
-                told.store(true, Ordering::Relaxed);
-                listener.committed(events);
-            })
-        };
-        let batch = Batch::new(commands, clock.now(), ids.clone()).with_listener(tell);
-        match store.commit(batch).await {
-            Ok(outcomes) => {
-                // A store that does not tell, or that had to look whether the commit happened.
-                if !told.load(Ordering::Relaxed) {
-                    feed.nudge();
-                }
-                for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                    // A caller that went away does not need the answer.
-                    let _ = reply.send(outcome);
-                }
+        let mut rest = jobs.drain(..).peekable();
+        while let Some(first) = rest.next() {
+            let alone = first.command.alone();
+            let mut group = vec![first];
+            while let Some(next) = rest.next_if(|next| !alone && !next.command.alone()) {
+                group.push(next);
             }
-            Err(error) => {
-                tracing::error!(?error, commands = replies.len(), "a batch was not committed");
-                for reply in replies {
-                    let _ = reply.send(Err(copy(&error)));
-                }
+            commit_together(group, &*store, &*clock, &ids, &feed).await;
+        }
+    }
+}
+
+/// Commits one batch and answers everybody who waits for it.
+async fn commit_together(
+    jobs: Vec<Job>,
+    store: &dyn Storage,
+    clock: &dyn Clock,
+    ids: &IdSource,
+    feed: &Feed,
+) {
+    let (commands, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
+    let told = Arc::new(AtomicBool::new(false));
+    let tell = {
+        let (told, listener) = (Arc::clone(&told), feed.listener());
+        CommitListener::new(move |events| {
+            told.store(true, Ordering::Relaxed);
+            listener.committed(events);
+        })
+    };
+    let batch = Batch::new(commands, clock.now(), ids.clone()).with_listener(tell);
+    match store.commit(batch).await {
+        Ok(outcomes) => {
+            // A store that does not tell, or that had to look whether the commit happened.
+            if !told.load(Ordering::Relaxed) {
+                feed.nudge();
+            }
+            for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                // A caller that went away does not need the answer.
+                let _ = reply.send(outcome);
+            }
+        }
+        Err(error) => {
+            tracing::error!(?error, commands = replies.len(), "a batch was not committed");
+            for reply in replies {
+                let _ = reply.send(Err(copy(&error)));
             }
         }
     }

@@ -22,6 +22,12 @@ pub trait Command: Send + Sync + 'static {
 
     /// Decides. When it fails, whatever it changed is taken back.
     fn decide(&self, state: &mut State) -> Result<Self::Outcome>;
+
+    /// Whether no other command may share its batch: what it removes takes along rows that were not loaded, which a
+    /// later command of the same batch would still see, and an earlier one may just have written.
+    fn alone(&self) -> bool {
+        false
+    }
 }
 
 /// The key under which the outcome of a call is kept for 24 hours, so that repeating the call answers the same.
@@ -39,6 +45,7 @@ pub type AnyOutcome = Box<dyn Any + Send>;
 trait ErasedCommand: Send + Sync {
     fn footprint(&self, footprint: &mut Footprint);
     fn decide(&self, state: &mut State, key: Option<&IdempotencyKey>) -> Result<AnyOutcome>;
+    fn alone(&self) -> bool;
 }
 
 impl<C: Command> ErasedCommand for C {
@@ -69,6 +76,10 @@ impl<C: Command> ErasedCommand for C {
         }
         Ok(Box::new(outcome))
     }
+
+    fn alone(&self) -> bool {
+        Command::alone(self)
+    }
 }
 
 /// A command with the key under which its outcome is kept.
@@ -83,6 +94,12 @@ impl Submitted {
     pub fn new<C: Command>(command: C, key: Option<IdempotencyKey>) -> Self {
         Self { command: Arc::new(command), key }
     }
+
+    /// Whether it must be the only one of its [`Batch`].
+    #[must_use]
+    pub fn alone(&self) -> bool {
+        self.command.alone()
+    }
 }
 
 impl std::fmt::Debug for Submitted {
@@ -91,7 +108,8 @@ impl std::fmt::Debug for Submitted {
     }
 }
 
-/// Commands that are committed together, in order. A command that fails does not disturb the others.
+/// Commands that are committed together, in order. A command that fails does not disturb the others; one that must be
+/// [alone](Command::alone) comes in a batch of its own.
 #[derive(Debug, Clone)]
 pub struct Batch {
     commands: Vec<Submitted>,

@@ -225,4 +225,8 @@ impl Command for ActionDeleteBySession {
         state.emit("actions.bulk_deleted", session_channel(Some(&self.session_id)), data.clone(), data);
         Ok(ActionsDeleted { success: true, deleted_count, session_id: self.session_id.clone() })
     }
+
+    fn alone(&self) -> bool {
+        true
+    }
 }

@@ -80,8 +80,12 @@ impl Command for ProjectDelete {
     }
 
     fn decide(&self, state: &mut State) -> Result<NoContent> {
-        let project = state.remove_project(self.id).ok_or_else(|| Error::not_found("Project"))?;
+        let project = state.projects.remove(&self.id).ok_or_else(|| Error::not_found("Project"))?;
         emit_project(state, "project.deleted", &project);
         Ok(NoContent)
+    }
+
+    fn alone(&self) -> bool {
+        true
     }
 }

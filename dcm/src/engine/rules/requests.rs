@@ -71,9 +71,13 @@ impl Command for RequestDelete {
     }
 
     fn decide(&self, state: &mut State) -> Result<NoContent> {
-        let request = state.remove_request(self.id).ok_or_else(|| Error::not_found("Request"))?;
+        let request = state.requests.remove(&self.id).ok_or_else(|| Error::not_found("Request"))?;
         let data = json!({"id": request.id});
         state.emit("request.deleted", session_channel(Some(&request.session_id)), data.clone(), data);
         Ok(NoContent)
+    }
+
+    fn alone(&self) -> bool {
+        true
     }
 }

@@ -129,6 +129,10 @@ impl Command for SubtaskDelete {
         delete_subtask(state, self.id)?;
         Ok(NoContent)
     }
+
+    fn alone(&self) -> bool {
+        true
+    }
 }
 
 /// Removes a subtask with its actions, announces that and rolls the state of the others up.

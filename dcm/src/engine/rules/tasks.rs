@@ -106,4 +106,8 @@ impl Command for TaskDelete {
         request_child_changed(state, task.request_id, now);
         Ok(NoContent)
     }
+
+    fn alone(&self) -> bool {
+        true
+    }
 }

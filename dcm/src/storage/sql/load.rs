@@ -82,6 +82,7 @@ pub(super) enum Load {
     Compactions,
     HookStates,
     SubtaskActions,
+    StuckSubtasks,
     Mail,
     ReadMail,
     Receipts,
@@ -240,6 +241,16 @@ pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String
         Statement::new("load_subtask_action_counts")
             .with("subtasks", uuids(&f.subtask_actions, SubtaskId::as_uuid)),
     );
+    let heard_before = f.stuck_subtasks.values().min().copied();
+    let stuck: BTreeSet<SubtaskId> = f.stuck_subtasks.keys().copied().collect();
+    add(
+        Load::StuckSubtasks,
+        !stuck.is_empty(),
+        Statement::new("find_stuck_subtasks")
+            .with("subtasks", uuids(&stuck, SubtaskId::as_uuid))
+            .with("before", heard_before)
+            .with("limit", u32::try_from(stuck.len()).unwrap_or(u32::MAX)),
+    );
     let everybody = !f.mail.is_empty();
     let mail = |query| {
         Statement::new(query)
@@ -342,6 +353,9 @@ pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> 
             }
             Load::SubtaskActions => {
                 state.subtask_action_counts.insert(row.id(0)?, row.int(1)?);
+            }
+            Load::StuckSubtasks => {
+                state.stuck_subtasks.insert(row.id(0)?);
             }
             Load::Mail => {
                 let message = Message::from_row(row)?;

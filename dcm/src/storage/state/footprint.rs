@@ -63,6 +63,9 @@ pub struct Footprint {
     pub hook_states: BTreeSet<String>,
     /// Subtasks whose actions are counted.
     pub subtask_actions: BTreeSet<SubtaskId>,
+    /// Subtasks of which must be known whether they are running and nothing was heard of them since the instant; the
+    /// earliest instant counts for all.
+    pub stuck_subtasks: BTreeMap<SubtaskId, Timestamp>,
     /// Agents whose unread mail is needed, with the receipts of what they were told and have not seen.
     pub mail: BTreeSet<String>,
     /// Kinds of agents whose mail is needed too.

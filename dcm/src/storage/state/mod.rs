@@ -107,6 +107,8 @@ pub struct State {
     pub hooks: Table<String, HookState>,
     /// How many stored actions the subtasks in [`Footprint::subtask_actions`] have.
     pub subtask_action_counts: HashMap<SubtaskId, i64>,
+    /// Those of [`Footprint::stuck_subtasks`] that run and were not heard of.
+    pub stuck_subtasks: BTreeSet<SubtaskId>,
     /// Messages among [`State::messages`] that the agents in [`Footprint::mail`] may not have read.
     pub mail: BTreeSet<MessageId>,
     /// Which of the agents in [`Footprint::senders`] ever wrote.
@@ -158,6 +160,7 @@ impl State {
             compactions: Table::default(),
             hooks: Table::default(),
             subtask_action_counts: HashMap::new(),
+            stuck_subtasks: BTreeSet::new(),
             mail: BTreeSet::new(),
             known_senders: BTreeSet::new(),
             receipts: Table::default(),
@@ -296,11 +299,6 @@ impl State {
         if let (Some(session), Some(key)) = (&action.session_id, &action.tool_use_id) {
             self.action_keys.insert((session.clone(), key.clone()), action.id);
         }
-        if let Some(count) =
-            action.session_id.as_ref().and_then(|session| self.action_counts.get_mut(session))
-        {
-            *count += 1;
-        }
         let known = KnownAction {
             id: action.id,
             session_id: action.session_id.clone(),
@@ -363,12 +361,8 @@ impl State {
 
     /// Removes every action of `session` and answers how many there were.
     pub fn remove_actions_of(&mut self, session: &str) -> i64 {
-        let of_session = |action: &KnownAction| action.session_id.as_deref() == Some(session);
-        for id in self.known_actions.forget_where(of_session) {
-            self.new_actions.forget(&id);
-        }
         self.removed_action_sessions.put(session.to_owned(), ());
-        self.action_counts.insert(session.to_owned(), 0).unwrap_or(0)
+        self.action_counts.get(session).copied().unwrap_or(0)
     }
 
     /// Notes that what `subject` stands for failed in `session`.

@@ -1,36 +1,12 @@
-//! What goes with a row that is removed: the store's own cascades, followed in what a batch has loaded.
+//! Rows that are removed, and the counts of their parents. What hangs on such a row goes by the store's own cascade, and
+//! is not followed here: a command that removes more than it has loaded is [alone](crate::storage::Command::alone) in
+//! its batch.
 
 use super::State;
-use crate::id::{ProjectId, RequestId, SubtaskId, TaskId};
-use crate::model::{Project, Request, Subtask, SubtaskStatus, Task, TaskStatus};
+use crate::id::{SubtaskId, TaskId};
+use crate::model::{Subtask, SubtaskStatus, Task, TaskStatus};
 
 impl State {
-    /// Removes a project with everything below it.
-    pub fn remove_project(&mut self, id: ProjectId) -> Option<Project> {
-        let project = self.projects.remove(&id)?;
-        for request in self.requests.forget_where(|request| request.project_id == Some(id)) {
-            self.forget_tasks_of(request);
-        }
-        self.messages.forget_where(|message| message.project_id == Some(id));
-        let sessions: Vec<String> = self
-            .sessions
-            .iter()
-            .filter(|session| session.project_id == Some(id))
-            .map(|session| session.id.clone())
-            .collect();
-        for session in sessions {
-            self.sessions.update(&session, |session| session.project_id = None);
-        }
-        Some(project)
-    }
-
-    /// Removes a request with everything below it.
-    pub fn remove_request(&mut self, id: RequestId) -> Option<Request> {
-        let request = self.requests.remove(&id)?;
-        self.forget_tasks_of(id);
-        Some(request)
-    }
-
     /// Removes a task with everything below it.
     pub fn remove_task(&mut self, id: TaskId) -> Option<Task> {
         let task = self.tasks.remove(&id)?;
@@ -38,7 +14,6 @@ impl State {
             tally.count(!task.status.is_final(), task.status == TaskStatus::Failed, -1);
             self.request_tallies.put(task.request_id, tally);
         }
-        self.forget_subtasks_of(id);
         Some(task)
     }
 
@@ -49,25 +24,6 @@ impl State {
             tally.count(!subtask.status.is_final(), subtask.status == SubtaskStatus::Failed, -1);
             self.task_tallies.put(subtask.task_list_id, tally);
         }
-        self.forget_actions_of(id);
         Some(subtask)
-    }
-
-    fn forget_tasks_of(&mut self, request: RequestId) {
-        for task in self.tasks.forget_where(|task| task.request_id == request) {
-            self.forget_subtasks_of(task);
-        }
-    }
-
-    fn forget_subtasks_of(&mut self, task: TaskId) {
-        for subtask in self.subtasks.forget_where(|subtask| subtask.task_list_id == task) {
-            self.forget_actions_of(subtask);
-        }
-    }
-
-    fn forget_actions_of(&mut self, subtask: SubtaskId) {
-        for id in self.known_actions.forget_where(|action| action.subtask_id == Some(subtask)) {
-            self.new_actions.forget(&id);
-        }
     }
 }

@@ -73,27 +73,6 @@ impl<K: Ord + Clone, R: Clone> Table<K, R> {
         Some(row)
     }
 
-    /// Forgets a row that goes with its parent: the store's own cascade removes it.
-    pub(super) fn forget(&mut self, key: &K) {
-        if let Some(before) = self.entries.get(key).cloned() {
-            self.undo.push((key.clone(), Some(before)));
-            self.entries.insert(key.clone(), Entry { row: None, stored: false, changed: false });
-        }
-    }
-
-    pub(super) fn forget_where(&mut self, matches: impl Fn(&R) -> bool) -> Vec<K> {
-        let keys: Vec<K> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.row.as_ref().is_some_and(&matches))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in &keys {
-            self.forget(key);
-        }
-        keys
-    }
-
     fn keep(&mut self) {
         self.undo.clear();
     }
