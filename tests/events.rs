@@ -102,7 +102,8 @@ impl Scenario {
     async fn new(store: Store) -> Self {
         let server = Server::start(store).await;
         let api = server.calls();
-        Self { server, store, api, seen: 0 }
+        // The server has said that it started.
+        Self { server, store, api, seen: 1 }
     }
 
     /// What came into the log since the last look.

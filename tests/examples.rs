@@ -12,6 +12,7 @@ macro_rules! examples {
 
 examples! {
     brief "../examples/brief.rs",
+    custom_store "../examples/custom_store.rs",
     handover "../examples/handover.rs",
     quickstart "../examples/quickstart.rs",
     remote "../examples/remote.rs",
@@ -158,4 +159,14 @@ async fn a_brief_fits_its_budget() {
         assert!(brief.token_count > 0 && brief.token_count >= last, "a larger budget says no less");
         last = brief.token_count;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_ones_own_is_held_to_the_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = custom_store::run(folder.path()).await.unwrap();
+    let all = dcm::conformance::CASES.len();
+    assert!(text.starts_with(&format!("{all} cases hold, 0 do not\n")), "{text}");
+    let commits = text.lines().nth(1).and_then(|line| line.split(' ').next());
+    assert!(commits.unwrap().parse::<usize>().unwrap() > all, "its own commit was used: {text}");
 }

@@ -87,6 +87,14 @@ async fn a_compaction(store: Store) {
         (compaction.trigger.as_deref(), compaction.summary.as_deref()),
         (Some("manual"), Some("All done."))
     );
+    // What was open before the context was lost was kept, once.
+    let saved = server.calls().get("/api/compact/snapshot/adbd5f3a-7150-44a0-bdcb-2856dd5dd362").await;
+    assert_eq!(
+        (&saved["exists"], &saved["history"][1]["trigger"]),
+        (&json!(true), &json!("manual")),
+        "{saved}"
+    );
+    assert_eq!(server.number("select count(*) from compactions where external_key like 'save:%'"), 1);
 
     reconcile(&server.calls(), &transcript("adbd5f3a-7150-44a0-bdcb-2856dd5dd362")).await;
     let all = rows(&server);
@@ -379,6 +387,10 @@ async fn a_brief_after_a_compaction(store: Store) {
     assert_eq!(api.post(&format!("/hooks/claude?at={before}"), &start).await, Value::Null);
     assert!(text_of(&hook(&api, &tool("s-1", "u-4")).await).contains("Mend the parser"), "given again");
     assert_eq!(rows(&server).compactions.len(), 3);
+    // Before each of them, what was open was kept.
+    let saved = api.get("/api/compact/snapshot/s-1").await;
+    assert_eq!(saved["snapshot"]["active_tasks"][0]["text"], "Mend the parser", "{saved}");
+    assert_eq!(server.number("select count(*) from compactions where external_key like 'save:%'"), 3);
     assert_eq!(api.get("/api/compact/status/s-1").await["compact_summary"], "The third plan.");
 }
 

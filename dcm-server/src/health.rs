@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use dcm::api::Execute;
 use dcm::api::system::Health;
-use dcm::{Dcm, Error};
+use dcm::{Dcm, Error, Notice};
 use tokio::time::MissedTickBehavior;
 
 use crate::settings::Settings;
 use dcm_server::Role;
 
-/// Checks the store again and again, and says in the log when its health changed.
+/// Checks the store again and again, and says when its health changed.
 pub(crate) async fn watch(dcm: Dcm, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -27,7 +27,12 @@ pub(crate) async fn watch(dcm: Dcm, interval: Duration) {
         match (&problem, was_healthy) {
             (Some(problem), true) => tracing::error!(problem, "the store is unhealthy"),
             (Some(problem), false) => tracing::warn!(problem, "the store is still unhealthy"),
-            (None, false) => tracing::info!("the store is healthy again"),
+            (None, false) => {
+                tracing::info!("the store is healthy again");
+                if let Err(error) = dcm.notify(Notice::StoreRecovered).await {
+                    tracing::debug!(?error, "nobody was told");
+                }
+            }
             (None, true) => {}
         }
         was_healthy = problem.is_none();

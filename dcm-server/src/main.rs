@@ -30,11 +30,15 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => fail(&message, 1),
         },
-        None => run(settings),
+        Some(Command::RaiseEpoch) => run(settings, start::raise_epoch),
+        None => run(settings, start::start),
     }
 }
 
-fn run(settings: Settings) -> ExitCode {
+fn run<E: Future<Output = Result<(), start::Stop>>>(
+    settings: Settings,
+    task: impl FnOnce(plan::Plan) -> E,
+) -> ExitCode {
     let plan = match plan::Plan::new(settings, &environment::process()) {
         Ok(plan) => plan,
         Err(message) => return fail(&message, BAD_CONFIGURATION),
@@ -46,7 +50,7 @@ fn run(settings: Settings) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start threads: {error}"), 1),
     };
-    let ended = runtime.block_on(start::start(plan));
+    let ended = runtime.block_on(task(plan));
     // What still runs on the threads for blocking work has had its time.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match ended {

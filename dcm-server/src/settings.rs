@@ -34,6 +34,9 @@ pub(crate) enum Command {
     Openapi,
     /// Ask a running server whether it is healthy; exits with 1 when it is not.
     Healthcheck,
+    /// Run once after a backup was restored: clients that heard of events which are gone are told of a gap. On
+    /// PostgreSQL other nodes may run.
+    RaiseEpoch,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dcm::{Dcm, EngineConfig};
+use dcm::{Dcm, EngineConfig, Notice};
 use dcm_server::{Role, ServerConfig, serve};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -28,6 +28,9 @@ pub(crate) enum Stop {
 /// How long the store may take to put everything away; with [`dcm_server::Limits::shutdown_timeout`] and the rest it
 /// stays within ten seconds.
 const CLOSING: Duration = Duration::from_millis(2500);
+
+/// How long saying that the server starts or stops may hold it up.
+const NOTICE: Duration = Duration::from_millis(500);
 
 /// A listener before it serves.
 struct Bound {
@@ -54,6 +57,7 @@ pub(crate) async fn start(plan: Plan) -> Result<(), Stop> {
     engine.tokenless &= bound.iter().all(|bound| bound.address.ip().is_loopback());
     let (dcm, store) = open(plan.store, engine).await?;
     let signals = Signals::new()?;
+    notify(&dcm, Notice::Started).await;
     announce(&bound, &store);
 
     let (stop, stopped) = watch::channel(());
@@ -70,8 +74,9 @@ pub(crate) async fn start(plan: Plan) -> Result<(), Stop> {
         name = signals.wait() => tracing::info!(signal = name, "stopping"),
         Some(part) = parts.join_next() => ended = Err(part_ended(part)),
     }
-    drop(stop);
     watching.abort();
+    notify(&dcm, Notice::Stopping).await;
+    drop(stop);
     while let Some(part) = parts.join_next().await {
         if !matches!(part, Ok(Ok(()))) && ended.is_ok() {
             ended = Err(part_ended(part));
@@ -82,6 +87,28 @@ pub(crate) async fn start(plan: Plan) -> Result<(), Stop> {
     }
     tracing::info!("stopped");
     ended
+}
+
+/// Begins a new epoch of the log of a store that was restored.
+pub(crate) async fn raise_epoch(plan: Plan) -> Result<(), Stop> {
+    let (dcm, store) = open(plan.store, plan.engine).await?;
+    let raised = dcm.raise_epoch().await;
+    dcm.close().await;
+    raised
+        .map_err(|error| Stop::Failed(format!("cannot raise the epoch of {store}: {}", in_full(&error))))?;
+    say(&format!(
+        "The event log of {store} is in a new epoch: who heard of more than it holds is told so.\n"
+    ));
+    Ok(())
+}
+
+/// Says something of this server to whoever listens, if the store answers soon.
+async fn notify(dcm: &Dcm, notice: Notice) {
+    match tokio::time::timeout(NOTICE, dcm.notify(notice)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(?error, notice = notice.as_str(), "nobody was told"),
+        Err(_) => tracing::debug!(notice = notice.as_str(), "nobody was told in time"),
+    }
 }
 
 fn part_ended(part: Result<io::Result<()>, tokio::task::JoinError>) -> Stop {
@@ -181,6 +208,10 @@ fn announce(bound: &[Bound], store: &str) {
     }
     let _ = writeln!(text, "  {:<12} {store}", "data");
     let _ = writeln!(text, "Record the sessions there are: dcm import ~/.claude/projects");
+    say(&text);
+}
+
+fn say(text: &str) {
     let mut out = io::stdout().lock();
     // A closed standard output does not keep anybody from being served.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

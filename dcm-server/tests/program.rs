@@ -173,6 +173,41 @@ fn ask(address: &str, path: &str) -> String {
     answer
 }
 
+/// What the service said of itself, in order.
+#[cfg(unix)]
+fn notices(api: &str) -> Vec<(String, String)> {
+    let answer = ask(api, "/api/events?channel=global");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let page: serde_json::Value = serde_json::from_str(body).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let events = page["events"].as_array().unwrap().iter();
+    events.map(|event| (text(&event["event"]), text(&event["data"]["status"]))).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn it_says_when_it_starts_and_stops_and_that_a_backup_was_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = || {
+        let mut running = Running(
+            program(directory.path(), &[], &[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap(),
+        );
+        let lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+        let address = lines.map(Result::unwrap).nth(1).unwrap().rsplit("//").next().unwrap().to_owned();
+        let said = notices(&address);
+        let told = Command::new("kill").args(["-TERM", &running.0.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert_eq!(running.0.wait().unwrap().code(), Some(0));
+        said
+    };
+    let info = |status: &str| ("system.info".to_owned(), status.to_owned());
+    assert_eq!(run(), [info("started")]);
+    let raised = program(directory.path(), &[], &["raise-epoch"]).output().unwrap();
+    assert_eq!(raised.status.code(), Some(0), "{raised:?}");
+    assert_says(&String::from_utf8(raised.stdout).unwrap(), &["dcm.db", "new epoch"]);
+    assert_eq!(run(), [info("started"), info("stopping"), info("epoch_raised"), info("started")]);
+}
+
 #[test]
 fn it_starts_says_where_and_stops_when_told() {
     let directory = tempfile::tempdir().unwrap();

@@ -98,7 +98,7 @@ mod time;
 pub mod transcript;
 
 #[cfg(feature = "engine")]
-pub use engine::{Dcm, EngineConfig, NotIdentified, Publication, Published, TokenClaims};
+pub use engine::{Dcm, EngineConfig, NotIdentified, Notice, Publication, Published, TokenClaims};
 pub use error::{Error, ErrorKind, FieldErrors, Result};
 pub use id::{
     ActionId, AgentContextId, BlockingId, BriefId, CompactionId, EventId, IdSource, MessageId, ProjectId,

@@ -173,6 +173,14 @@ select * from (
     select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at, r.message_id is not null as is_read from agent_messages m left join message_reads r on r.message_id = m.id and r.agent_id = :reader where (m.expires_at is null or m.expires_at > :now) and m.to_agent_id is null and :broadcasts = :broadcasts --? agent_id broadcasts
         and m.created_at > :since --? agent_id broadcasts since
         and m.topic = :topic --? agent_id broadcasts topic
+    -- To the kind of an agent that is at work, in its project.
+    union all --? agent_id
+    select m.id, m.project_id, m.from_agent_id, m.to_agent_id, m.topic, m.payload, m.priority, m.created_at, m.expires_at, r.message_id is not null as is_read --? agent_id
+    from agent_messages m left join message_reads r on r.message_id = m.id and r.agent_id = :reader --? agent_id
+    where (m.expires_at is null or m.expires_at > :now) --? agent_id
+        and m.id in (select k.id from subtasks s join task_lists t on t.id = s.task_list_id join requests q on q.id = t.request_id join agent_messages k on k.to_agent_id = s.agent_type and (k.project_id is null or k.project_id = q.project_id) where s.agent_id = :agent_id and s.agent_type <> s.agent_id and s.status not in ('completed', 'failed')) --? agent_id
+        and m.created_at > :since --? agent_id since
+        and m.topic = :topic --? agent_id topic
 ) as mail
 order by priority desc, created_at, id limit :limit
 
@@ -194,12 +202,15 @@ order by x.agent_id limit 1000
 select state from hook_states where session_id = :session_id
 
 -- name: inbox_unread
-select count(*) from agent_messages m
-where (m.expires_at is null or m.expires_at > :now) and (false
-        or m.to_agent_id = :agent_id --? agent_id
-        or (m.to_agent_id is null and :broadcasts = :broadcasts) --? broadcasts
-    )
-    and not exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader)
+select (
+    select count(*) from agent_messages m
+    where (m.expires_at is null or m.expires_at > :now) and (false
+            or m.to_agent_id = :agent_id --? agent_id
+            or (m.to_agent_id is null and :broadcasts = :broadcasts) --? broadcasts
+        )
+        and not exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader)
+)
+    + (select count(*) from agent_messages m where (m.expires_at is null or m.expires_at > :now) and m.id in (select k.id from subtasks s join task_lists t on t.id = s.task_list_id join requests q on q.id = t.request_id join agent_messages k on k.to_agent_id = s.agent_type and (k.project_id is null or k.project_id = q.project_id) where s.agent_id = :agent_id and s.agent_type <> s.agent_id and s.status not in ('completed', 'failed')) and not exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :reader)) --? agent_id
 
 -- name: subscription_list
 select id, agent_id, topic, callback_url, created_at, updated_at from subscriptions where true

@@ -235,7 +235,7 @@ pub(crate) fn rows(server: &Server) -> Rows {
     let subtasks = "select s.external_key, r.external_key, s.agent_id, s.agent_type, s.description, s.status, s.result, s.context_snapshot
         from subtasks s join task_lists t on t.id = s.task_list_id join requests r on r.id = t.request_id order by 1, 2";
     let actions = "select a.tool_use_id, a.tool_name, a.exit_code, s.external_key from actions a join subtasks s on s.id = a.subtask_id order by 1";
-    let compactions = "select compaction_trigger, summary from compactions order by created_at, id";
+    let compactions = "select compaction_trigger, summary from compactions where external_key not like 'save:%' order by created_at, id";
     Rows {
         sessions: server
             .rows(sessions)

@@ -143,12 +143,13 @@ struct Log(Vec<Line>);
 
 impl Log {
     fn read(rows: Vec<Vec<Option<String>>>) -> Self {
-        let lines = rows.into_iter().map(|row| {
+        let lines = rows.into_iter().filter_map(|row| {
             let mut row = row.into_iter().map(Option::unwrap);
             let id = row.next().unwrap();
             let channels = serde_json::from_str(&row.next().unwrap()).unwrap();
             let data: Value = serde_json::from_str(&row.next().unwrap()).unwrap();
-            Line { id, channels, number: data["number"].as_u64() }
+            // Servers say that they start.
+            data["node_id"].is_null().then(|| Line { id, channels, number: data["number"].as_u64() })
         });
         Self(lines.collect())
     }

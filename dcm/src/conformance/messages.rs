@@ -13,7 +13,7 @@ use crate::api::messages::{
 use crate::api::subtasks::SubtaskCreate;
 use crate::error::ErrorKind;
 use crate::id::MessageId;
-use crate::model::Topic;
+use crate::model::{SubtaskStatus, Topic};
 
 async fn send(api: &impl Api, message: MessageSend) -> SentMessage {
     must(api.execute(message).await, "sending a message").message
@@ -281,6 +281,52 @@ pub async fn unknown_project_is_404(api: &impl Api) {
     };
     send(api, letter).await;
     assert_eq!(read(api, own_inbox(&to)).await.count, 1, "a message about a known project arrives");
+}
+
+/// Mail to a kind of agents is in the inbox of those of that kind who are at work in the message's project, and read by
+/// each for itself.
+pub async fn mail_to_a_kind_reaches_who_is_at_work(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (kind, tree) = (fixture.name("kind"), fixture.tree(api).await);
+    let elsewhere = Fixture::new().tree(api).await;
+    let mut agents = Vec::new();
+    for (role, task, status) in [
+        ("one", tree.task.id, SubtaskStatus::Running),
+        ("two", tree.task.id, SubtaskStatus::Pending),
+        ("done", tree.task.id, SubtaskStatus::Completed),
+        ("elsewhere", elsewhere.task.id, SubtaskStatus::Running),
+    ] {
+        let agent = fixture.name(role);
+        let work = SubtaskCreate {
+            agent_id: Some(agent.clone()),
+            agent_type: Some(kind.clone()),
+            status: Some(status),
+            ..inputs::subtask(task)
+        };
+        must(api.execute(work).await, "giving work to an agent");
+        agents.push(agent);
+    }
+    let letter = MessageSend { project_id: Some(tree.project.id), ..direct(&fixture.name("from"), &kind) };
+    let sent = send(api, letter).await;
+    for (agent, expected) in agents.iter().zip([1, 1, 0, 0]) {
+        let inbox = read(api, own_inbox(agent)).await;
+        assert_eq!(inbox.count, expected, "mail to a kind, for {agent}");
+        assert!(inbox.messages.iter().all(|one| one.id == sent.id && !one.already_read), "new to {agent}");
+        let again = read(api, own_inbox(agent)).await;
+        assert!(again.messages.iter().all(|one| one.already_read), "{agent} has read it now");
+        assert_eq!(again.unread_remaining, 0, "and nothing is left");
+    }
+    // Two kinds of work do not make two messages of one.
+    let more = SubtaskCreate {
+        agent_id: Some(agents[0].clone()),
+        agent_type: Some(kind.clone()),
+        status: Some(SubtaskStatus::Running),
+        ..inputs::subtask(tree.task.id)
+    };
+    must(api.execute(more).await, "giving more work to an agent");
+    let since = MessageInbox { since: Some(sent.created_at.plus_millis(-1)), ..own_inbox(&agents[0]) };
+    let inbox = read(api, since).await;
+    assert_eq!((inbox.count, inbox.unread_remaining), (1, 0), "one message, since a moment before it");
 }
 
 /// Values out of range are a 400 that names the field.

@@ -136,6 +136,7 @@ macro_rules! for_each_conformance_case {
                 the_monitor_marks_nothing: message_inbox;
                 list_marks_nothing: message_list message_inbox;
                 unknown_project_is_404: message_send;
+                mail_to_a_kind_reaches_who_is_at_work: message_inbox subtask_create;
                 bad_input_names_the_field: message_send message_inbox;
             }
             subscriptions {

@@ -1,7 +1,7 @@
 //! Listening and speaking: connections in this process, or on behalf of others.
 
 use super::Dcm;
-use super::rules::Publish;
+use super::rules::{Notify, Publish};
 use crate::delivery::{Channel, DeliveryStats, Identity, Subscriber, channel, is_fleeting, publishable};
 use crate::engine::Published;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,7 +29,56 @@ pub struct Publication {
     pub data: serde_json::Value,
 }
 
+/// What the service says of itself, as `system.info` or `system.error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A node serves from now on.
+    Started,
+    /// A node is about to end; its clients do well to connect to another.
+    Stopping,
+    /// The store answers a node again, after it did not.
+    StoreRecovered,
+    /// The log began a new epoch: a backup was restored.
+    EpochRaised,
+    /// A cleaning job failed; it is tried again at the next interval.
+    CleaningFailed,
+}
+
+impl Notice {
+    /// Its name, the `status` of the event.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Stopping => "stopping",
+            Self::StoreRecovered => "store_recovered",
+            Self::EpochRaised => "epoch_raised",
+            Self::CleaningFailed => "cleaning_failed",
+        }
+    }
+
+    /// The name of the event that carries it.
+    #[must_use]
+    pub const fn event(self) -> &'static str {
+        match self {
+            Self::CleaningFailed => "system.error",
+            _ => "system.info",
+        }
+    }
+}
+
 impl Dcm {
+    /// Says something of this process to whoever listens to `global`, on every node. It is in the log when this
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    pub async fn notify(&self, notice: Notice) -> Result<()> {
+        self.commit_aside(Notify { notice, node_id: self.shared.node_id }).await
+    }
+
     /// A new listener; it is in `global`, from now on.
     #[must_use]
     pub fn subscriber(&self) -> Subscriber {

@@ -2,6 +2,7 @@
 
 use super::rules::{BriefWanted, HookTaken, NoteBrief, Observe, TakeHook};
 use super::{Dcm, Run};
+use crate::api::compact::CompactSave;
 use crate::api::hooks::{HookAnswer, HookOutput, HookReport};
 use crate::api::ingest::{HOOK_SOURCE, Ingest, Observation};
 use crate::context::{BriefOptions, estimate_tokens};
@@ -23,6 +24,11 @@ impl Run<HookReport> for Dcm {
             return Ok(HookAnswer(None));
         }
         let (session_id, agent_id) = (report.session_id.clone(), noticed.agent_id.clone());
+        let live = report.at.is_none();
+        let snapshot = noticed.observations.iter().find_map(|one| match one {
+            Observation::CompactionStarted { trigger, .. } if live => Some(trigger.clone()),
+            _ => None,
+        });
         let starts = |one: &Observation| matches!(one, Observation::SessionStarted { .. });
         let command = TakeHook {
             observe: Observe(Ingest {
@@ -32,12 +38,15 @@ impl Run<HookReport> for Dcm {
                 observations: noticed.observations.clone(),
             }),
             begins: noticed.observations.iter().any(starts),
-            live: report.at.is_none(),
+            live,
             message_ttl_ms: self.config().message_ttl_ms,
             noticed,
         };
         let HookTaken { abandoned, text, brief } = self.commit(command).await?;
         self.drop_phantoms(abandoned).await?;
+        if let Some(trigger) = snapshot {
+            self.snapshot_for_hook(&session_id, trigger).await;
+        }
         let text = match brief {
             Some(wanted) => Some(self.hook_brief(session_id, agent_id, wanted, text).await?),
             None => text,
@@ -47,6 +56,25 @@ impl Run<HookReport> for Dcm {
 }
 
 impl Dcm {
+    /// What is open and what was changed, as it stands before the context is lost. The event itself is recorded, and
+    /// repeating it would not say more, so a failure here is nobody else's.
+    async fn snapshot_for_hook(&self, session_id: &str, trigger: Option<String>) {
+        let save = CompactSave {
+            session_id: session_id.to_owned(),
+            agent_id: Some(session_id.to_owned()),
+            trigger,
+            context_summary: None,
+            active_tasks: None,
+            modified_files: None,
+            key_decisions: None,
+            agent_states: None,
+            wave_state: None,
+        };
+        if let Err(error) = self.save_snapshot(save, true).await {
+            tracing::warn!(?error, "a session is compacted without a snapshot");
+        }
+    }
+
     /// A brief for an agent that begins, or begins anew, with the messages that it was told besides.
     async fn hook_brief(
         &self,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::config::EngineConfig;
+use super::delivering::Notice;
 use super::learning::Learning;
-use super::rules::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};
+use super::rules::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks, Notify};
 use super::writer::Writer;
 use crate::api::system::LastCleanup;
 use crate::error::Result;
@@ -29,6 +30,7 @@ const LEASE: &str = "maintenance";
 /// The cleaning jobs and what they last did.
 #[derive(Debug)]
 pub(super) struct Maintenance {
+    node_id: EventId,
     holder: String,
     last: Mutex<Option<LastCleanup>>,
     learning: Arc<Learning>,
@@ -37,7 +39,7 @@ pub(super) struct Maintenance {
 impl Maintenance {
     /// Jobs of the node called `node`.
     pub(super) fn new(node: EventId, learning: Arc<Learning>) -> Self {
-        Self { holder: node.to_string(), last: Mutex::new(None), learning }
+        Self { node_id: node, holder: node.to_string(), last: Mutex::new(None), learning }
     }
 
     /// What the last run on this node did.
@@ -110,10 +112,16 @@ impl Maintenance {
             ("idle sessions", self.close_idle_sessions(store, writer, config, began, &mut done).await),
             ("retention", self.retain(store, config, began, &mut done).await),
         ];
+        let mut failed = false;
         for (job, outcome) in outcomes {
             if let Err(error) = outcome {
                 tracing::warn!(?error, job, "a cleaning job failed, it is tried again at the next interval");
+                failed = true;
             }
+        }
+        if failed {
+            let notice = Notify { notice: Notice::CleaningFailed, node_id: self.node_id };
+            writer.commit(notice, None).await?;
         }
         let ended = clock.now();
         done.deleted_at = ended;

@@ -10,20 +10,20 @@ mod learning;
 mod maintenance;
 mod reading;
 pub(crate) mod rules;
+mod stores;
 mod suggesting;
 mod tokens;
 mod tools;
 pub(crate) mod writer;
 mod writing;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
-pub use delivering::{NotIdentified, Publication};
+pub use delivering::{NotIdentified, Notice, Publication};
 pub use rules::Published;
 pub use tokens::TokenClaims;
 
@@ -31,7 +31,7 @@ use crate::api::{Execute, Operation};
 use crate::delivery::Hub;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
-use crate::id::IdSource;
+use crate::id::{EventId, IdSource};
 use crate::storage::{Command, IdempotencyKey, Storage};
 use crate::time::{Clock, SystemClock};
 use health::HealthCheck;
@@ -60,6 +60,7 @@ struct Shared {
     learning: Arc<Learning>,
     clock: Arc<dyn Clock>,
     ids: IdSource,
+    node_id: EventId,
     config: EngineConfig,
     health: HealthCheck,
     maintenance: Arc<Maintenance>,
@@ -80,57 +81,6 @@ impl std::fmt::Debug for dyn Storage {
 const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
 
 impl Dcm {
-    /// Opens the embedded store at `path`, creating it when there is none. One process at a time may have it open.
-    ///
-    /// # Errors
-    ///
-    /// When another process has it open, or the file cannot be used.
-    #[cfg(feature = "sqlite")]
-    pub async fn open_sqlite(path: &Path, config: EngineConfig) -> Result<Self> {
-        let driver =
-            crate::storage::sql::SqliteDriver::open(path, config.max_connections.clamp(1, 4)).await?;
-        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config)
-            .await
-    }
-
-    /// An embedded store that lives in memory and ends with the process.
-    ///
-    /// # Errors
-    ///
-    /// When the machine has no memory left.
-    #[cfg(feature = "sqlite")]
-    pub async fn open_in_memory(config: EngineConfig) -> Result<Self> {
-        let driver = crate::storage::sql::SqliteDriver::open_in_memory().await?;
-        Self::with_store(Arc::new(crate::storage::sql::SqlStore::new(driver, config.max_db_retries)), config)
-            .await
-    }
-
-    /// Connects to the PostgreSQL database at `url` (`postgres://user:password@host/name`), creating or adopting the
-    /// tables.
-    ///
-    /// # Errors
-    ///
-    /// When the URL cannot be read, the server does not answer or is older than version 14.
-    #[cfg(feature = "postgres")]
-    pub async fn connect_postgres(url: &str, config: EngineConfig) -> Result<Self> {
-        use crate::storage::sql::postgres::{PostgresDriver, PostgresOptions, parse_url};
-        // Who cannot be told must look more often.
-        let poll_ms = if config.notify { 1000 } else { 100 };
-        let options = PostgresOptions {
-            max_connections: config.max_connections,
-            poll_ms,
-            ..PostgresOptions::default()
-        };
-        let driver = PostgresDriver::connect(parse_url(url)?, options).await?;
-        driver.migrate().await?;
-        let mut store = crate::storage::sql::SqlStore::new(driver, config.max_db_retries);
-        if config.notify {
-            let node: crate::EventId = IdSource::new(Arc::new(SystemClock)).next();
-            store = store.notifying(node.to_string());
-        }
-        Self::with_store(Arc::new(store), config).await
-    }
-
     /// Runs on a store of your own, with the machine's clock.
     ///
     /// # Errors
@@ -157,7 +107,8 @@ impl Dcm {
         let (stop, stopped) = watch::channel(false);
         let (hub, orders) = Hub::open(&feed, &clock, &ids, &config);
         let (learning, requests) = Learning::new(Arc::clone(&store), feed.clone());
-        let maintenance = Arc::new(Maintenance::new(ids.next(), Arc::clone(&learning)));
+        let node_id: EventId = ids.next();
+        let maintenance = Arc::new(Maintenance::new(node_id, Arc::clone(&learning)));
         let mut tasks = JoinSet::new();
         tasks.spawn(feed.clone().run(handed, stopped.clone()));
         tasks.spawn(Arc::clone(&learning).run(requests, stopped.clone()));
@@ -185,6 +136,7 @@ impl Dcm {
             learning,
             clock,
             ids,
+            node_id,
             config,
             maintenance,
             secrets,
@@ -224,7 +176,7 @@ impl Dcm {
         let epoch = self.store().log_head().await?.epoch;
         self.store().raise_epoch(epoch).await?;
         self.shared.feed.nudge();
-        Ok(())
+        self.notify(Notice::EpochRaised).await
     }
 
     /// What a WebSocket token says, if one of the configured secrets signed it and it has not expired.

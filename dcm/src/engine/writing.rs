@@ -156,38 +156,42 @@ impl Run<ContextGenerate> for Dcm {
 
 impl Run<CompactSave> for Dcm {
     async fn run(&self, operation: CompactSave) -> Result<CompactSaved> {
-        self.once(async move {
-            let query = BriefQuery {
-                agent_id: operation.agent_id.clone().unwrap_or_else(|| operation.session_id.clone()),
-                session_id: operation.session_id.clone(),
-                project_id: None,
-                steps: 0,
-                now: self.now(),
-            };
-            // What the client does not say, the store knows.
-            let rows = self.store().brief(query).await?;
-            let active_tasks =
-                operation.active_tasks.unwrap_or_else(|| Entries(crate::context::open_work(&rows)));
-            let modified_files =
-                operation.modified_files.unwrap_or_else(|| crate::context::changed_files(&rows));
-            let snapshot = serde_json::json!({
-                "context_summary": operation.context_summary,
-                "active_tasks": active_tasks,
-                "modified_files": modified_files,
-                "key_decisions": operation.key_decisions.unwrap_or_default(),
-                "agent_states": operation.agent_states.unwrap_or_default(),
-                "wave_state": operation.wave_state,
-            });
-            let save = SaveSnapshot {
-                session_id: operation.session_id,
-                agent_id: operation.agent_id,
-                trigger: operation.trigger,
-                summary: operation.context_summary,
-                snapshot: JsonObject::from_value(snapshot),
-            };
-            self.commit_aside(save).await
-        })
-        .await
+        self.once(self.save_snapshot(operation, false)).await
+    }
+}
+
+impl Dcm {
+    /// Keeps what is known of a session just before its context is compacted; once, where a hook announces that.
+    pub(super) async fn save_snapshot(&self, operation: CompactSave, by_hook: bool) -> Result<CompactSaved> {
+        let query = BriefQuery {
+            agent_id: operation.agent_id.clone().unwrap_or_else(|| operation.session_id.clone()),
+            session_id: operation.session_id.clone(),
+            project_id: None,
+            steps: 0,
+            now: self.now(),
+        };
+        // What the client does not say, the store knows.
+        let rows = self.store().brief(query).await?;
+        let active_tasks =
+            operation.active_tasks.unwrap_or_else(|| Entries(crate::context::open_work(&rows)));
+        let modified_files = operation.modified_files.unwrap_or_else(|| crate::context::changed_files(&rows));
+        let snapshot = serde_json::json!({
+            "context_summary": operation.context_summary,
+            "active_tasks": active_tasks,
+            "modified_files": modified_files,
+            "key_decisions": operation.key_decisions.unwrap_or_default(),
+            "agent_states": operation.agent_states.unwrap_or_default(),
+            "wave_state": operation.wave_state,
+        });
+        let save = SaveSnapshot {
+            session_id: operation.session_id,
+            agent_id: operation.agent_id,
+            trigger: operation.trigger,
+            summary: operation.context_summary,
+            snapshot: JsonObject::from_value(snapshot),
+            by_hook,
+        };
+        self.commit_aside(save).await
     }
 }
 

@@ -9,6 +9,7 @@ mod channels;
 mod command;
 mod lessons;
 mod log;
+mod parts;
 mod reads;
 #[cfg(feature = "sql")]
 pub(crate) mod sql;
@@ -25,6 +26,7 @@ pub use channels::{ChannelChange, ChannelChanges, ChannelKey, ChannelRow, Holder
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
 pub use lessons::{KEPT_LESSONS, KeptLesson, Learned, LessonStore, NewLessons};
 pub use log::{CommitListener, CommittedEvents, GapReason, LogHead, LogPage, LogStore, LoggedEvent};
+pub use parts::StoreParts;
 pub use reads::{
     ActionFilter, ActiveFilter, AgeLimits, AgentContextCounts, AgentContextFilter, ContextQuery, ContextRows,
     HierarchyRows, InboxQuery, InboxRows, Metrics, Page, ReadStore, ReceiptRows, RequestFilter,

@@ -92,21 +92,56 @@ pub(crate) struct SaveSnapshot {
     pub(crate) trigger: Option<String>,
     pub(crate) summary: Option<String>,
     pub(crate) snapshot: JsonObject,
+    /// Whether a hook announced the compaction: it may do so several times, for one snapshot.
+    pub(crate) by_hook: bool,
 }
+
+/// Two snapshots by hooks that are not further apart are of one compaction, in milliseconds.
+const ONE_COMPACTION_MS: i64 = 30_000;
+
+impl SaveSnapshot {
+    /// The snapshot that is there already: the newest of the session, if no compaction came after it.
+    fn known<'a>(&self, state: &'a State) -> Option<&'a Compaction> {
+        let of_session =
+            state.compactions.iter().filter(|one| self.by_hook && one.session_id == self.session_id);
+        of_session.max_by_key(|one| (one.created_at, one.id)).filter(|newest| {
+            newest.external_key.starts_with(SAVED_BY_HOOK)
+                && state.now.millis_since(newest.created_at) <= ONE_COMPACTION_MS
+        })
+    }
+}
+
+/// How the keys of snapshots begin.
+const SAVED: &str = "save:";
+/// How the keys of snapshots begin that a hook asked for.
+const SAVED_BY_HOOK: &str = "save:hook:";
 
 impl Command for SaveSnapshot {
     type Outcome = CompactSaved;
 
     fn footprint(&self, footprint: &mut Footprint) {
         footprint.sessions.insert(self.session_id.clone());
+        if self.by_hook {
+            footprint.session_compactions.insert(self.session_id.clone());
+        }
     }
 
     fn decide(&self, state: &mut State) -> Result<CompactSaved> {
+        if let Some(known) = self.known(state) {
+            let snapshot = SavedSnapshot {
+                id: known.id,
+                session_id: known.session_id.clone(),
+                trigger: known.trigger.clone(),
+                saved_at: known.created_at,
+            };
+            return Ok(CompactSaved { success: true, snapshot });
+        }
         let id = state.ids.next();
+        let kind = if self.by_hook { SAVED_BY_HOOK } else { SAVED };
         let saved = Compaction {
             id,
             session_id: self.session_id.clone(),
-            external_key: format!("save:{id}"),
+            external_key: format!("{kind}{id}"),
             trigger: self.trigger.clone(),
             summary: self.summary.clone(),
             snapshot: Some(self.snapshot.clone()),

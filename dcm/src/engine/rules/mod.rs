@@ -30,7 +30,7 @@ pub(crate) use ingest::{DropPhantoms, Observe, Observed};
 pub(crate) use maintenance::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks};
 pub(crate) use messages::{MarkRead, SendMessage};
 pub use presence::Published;
-pub(crate) use presence::{Announce, Publish};
+pub(crate) use presence::{Announce, Notify, Publish};
 pub(crate) use projects::canonical_path;
 
 use crate::error::{Error, ErrorKind};

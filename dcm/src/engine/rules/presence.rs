@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::engine::Notice;
 use crate::error::Result;
 use crate::id::EventId;
 use crate::json::JsonObject;
@@ -31,6 +32,29 @@ impl Command for Announce {
             data["session_id"] = json!(session);
         }
         state.emit(self.name, None, data.clone(), data);
+        Ok(())
+    }
+}
+
+/// The service says something of itself, to whoever listens to `global`.
+#[derive(Debug)]
+pub(crate) struct Notify {
+    pub(crate) notice: Notice,
+    pub(crate) node_id: EventId,
+}
+
+impl Command for Notify {
+    type Outcome = ();
+
+    fn footprint(&self, footprint: &mut Footprint) {
+        footprint.sequence = Some(self.node_id.to_string());
+    }
+
+    fn decide(&self, state: &mut State) -> Result<()> {
+        let data = json!({
+            "status": self.notice.as_str(), "node_id": self.node_id, "version": env!("CARGO_PKG_VERSION")
+        });
+        state.emit(self.notice.event(), None, data.clone(), data);
         Ok(())
     }
 }

@@ -17,6 +17,11 @@ fn is_unsure(compaction: &Compaction) -> bool {
     compaction.external_key.starts_with(UNSURE)
 }
 
+/// What was saved before a compaction, or asked for after one, is not the compaction.
+fn is_beside(compaction: &Compaction) -> bool {
+    ["save:", "restore:"].iter().any(|kind| compaction.external_key.starts_with(kind))
+}
+
 /// Whether one of the two summaries is within the other: a transcript wraps what a hook hands over.
 fn same_summary(one: Option<&str>, other: Option<&str>) -> bool {
     let (Some(one), Some(other)) = (one.map(str::trim), other.map(str::trim)) else { return false };
@@ -59,7 +64,7 @@ impl Observer<'_> {
         let candidates = || {
             of_session().filter(|one| {
                 let other_kind = if unsure {
-                    !is_unsure(one) && hook_key(one).is_none() && !one.external_key.starts_with("restore:")
+                    !is_unsure(one) && hook_key(one).is_none() && !is_beside(one)
                 } else {
                     is_unsure(one)
                 };
