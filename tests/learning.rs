@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dcm::api::{Operation, wire};
 use dcm::{Dcm, EngineConfig};
+use dcm_suite::postgres::Database;
 use serde_json::{Value, json};
 
 fn input<O: Operation>(fields: &Value) -> O {
@@ -68,4 +69,59 @@ async fn lessons_and_scores_survive_an_end_and_a_crash() {
     let again = open(&folder.path().join("crashed.db")).await;
     assert_eq!(again.routing_stats(input(&json!({}))).await.unwrap(), stats);
     again.close().await;
+}
+
+/// What a node says, once it has learned all that was recorded before this call.
+async fn learned(dcm: &Dcm) -> (Value, Value) {
+    // A call without words teaches nothing, but a node answers only when it has learned what lies before its own writes.
+    let action = json!({"tool_name": "Silent", "tool_type": "builtin"});
+    dcm.action_record(input(&action)).await.unwrap();
+    let stats = dcm.routing_stats(input(&json!({}))).await.unwrap();
+    let suggested = dcm.routing_suggest(input(&json!({"prompt": "deploy staging rollback"}))).await.unwrap();
+    assert!(!suggested.suggestions.is_empty());
+    (serde_json::to_value(stats).unwrap(), serde_json::to_value(suggested).unwrap())
+}
+
+/// Three nodes record at once; each learns all of it in the order of the log, and it is written once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_learn_at_once_know_the_same() {
+    const EACH: usize = 60;
+    let database = Database::create();
+    let node = async || Dcm::connect_postgres(database.url(), EngineConfig::default()).await.unwrap();
+    let nodes = [node().await, node().await, node().await];
+    let recording = nodes.iter().enumerate().map(|(number, dcm)| async move {
+        for round in 0..EACH {
+            let said = if round % 3 == number { "deploy the shop to staging" } else { "staging: rollback now" };
+            let tool = ["deployer", "operator"][(round + number) % 2];
+            let action = json!({"tool_name": tool, "tool_type": "mcp", "input": said, "exit_code": i32::from(round % 5 == 0)});
+            dcm.action_record(input(&action)).await.unwrap();
+            if round % 10 == 0 {
+                let feedback = json!({"tool_name": tool, "keywords": ["staging"], "chosen": number != 2});
+                dcm.routing_feedback(input(&feedback)).await.unwrap();
+            }
+        }
+    });
+    futures_util::future::join_all(recording).await;
+    let first = learned(&nodes[0]).await;
+    let uses: i64 = first.1["suggestions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["usage_count"].as_i64().unwrap())
+        .max()
+        .unwrap();
+    assert_eq!(first.0["totals"]["unique_tools"], 2, "{first:?}");
+    assert!(uses >= i64::try_from(EACH).unwrap(), "{first:?}");
+    for dcm in &nodes[1..] {
+        assert_eq!(learned(dcm).await, first, "every node knows the same");
+    }
+    for dcm in &nodes {
+        dcm.close().await;
+    }
+    // What was written is what was known, each lesson once.
+    let later = node().await;
+    assert_eq!(learned(&later).await, first, "and so does one that starts later");
+    let lessons = 3 * (EACH + EACH / 10);
+    assert_eq!(database.rows("select count(*) from routing_lessons")[0][0], Some(lessons.to_string()));
+    later.close().await;
 }

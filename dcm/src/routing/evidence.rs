@@ -152,6 +152,13 @@ impl Evidence {
         }
     }
 
+    /// Looks at where the features lie: all these looks wait for memory at the same time, while changes would wait one
+    /// after the other. Answers how many of them the tool has served.
+    pub(super) fn look_at(&self, keys: &[u64], tool: u32) -> usize {
+        let known = keys.iter().map(|key| self.pairs_of(*key));
+        known.filter(|pairs| pairs.binary_search_by_key(&tool, |pair| pair.tool).is_ok()).count()
+    }
+
     /// Adds to what `tool` is for the feature, or takes from it; nothing is less than nothing.
     pub(super) fn add(&mut self, key: u64, tool: u32, weight: f32) {
         use std::collections::hash_map::Entry;

@@ -77,15 +77,31 @@ impl Recorded {
 
     /// Moves a score; answers whether there is one now.
     pub(super) fn change(&mut self, word: &str, tool: u32, change: &ScoreChange, at: Timestamp) -> bool {
-        let found = self.words.get_mut(word).and_then(|rows| {
-            rows.binary_search_by_key(&tool, |row| row.tool).ok().map(|place| &mut rows[place])
-        });
-        let Some(row) = found else {
-            let Some(score) = change.new_score else { return false };
+        let new_row = || {
             let count = |number: i32| u32::try_from(number).unwrap_or(0);
             let (usage, success) = (count(change.usage), count(change.success));
-            self.put(word, Row { tool, score: single(score), usage, success, last_used: seconds(at) });
+            change.new_score.map(|score| Row {
+                tool,
+                score: single(score),
+                usage,
+                success,
+                last_used: seconds(at),
+            })
+        };
+        let Some(rows) = self.words.get_mut(word) else {
+            let Some(row) = new_row() else { return false };
+            self.words.insert(word.into(), vec![row]);
+            self.count_in(row);
             return true;
+        };
+        let row = match rows.binary_search_by_key(&tool, |row| row.tool) {
+            Ok(place) => &mut rows[place],
+            Err(place) => {
+                let Some(row) = new_row() else { return false };
+                insert(rows, place, row);
+                self.count_in(row);
+                return true;
+            }
         };
         let before = *row;
         row.score = single(change.apply(f64::from(row.score)));
@@ -109,6 +125,10 @@ impl Recorded {
             let place = rows.partition_point(|other| other.tool < row.tool);
             insert(rows, place, row);
         }
+        self.count_in(row);
+    }
+
+    fn count_in(&mut self, row: Row) {
         self.rows += 1;
         let sums = self.sums(row.tool);
         sums.rows += 1;
