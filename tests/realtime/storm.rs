@@ -71,6 +71,7 @@ impl Storm {
                 urls: urls.to_vec(),
                 random: Random::new(number as u64 + 1),
                 heard: Vec::new(),
+            missing: None,
             };
             agents.spawn(agent.run(goals.clone(), ready.clone()));
         }
@@ -205,6 +206,8 @@ struct Agent {
     urls: Vec<String>,
     random: Random,
     heard: Vec<Event>,
+    /// Once the end is known.
+    missing: Option<HashSet<String>>,
 }
 
 impl Agent {
@@ -245,11 +248,17 @@ impl Agent {
         let mut left = 20 + self.random.below(150);
         loop {
             let wanted = goal.borrow_and_update().clone();
-            if let Some(wanted) = &wanted
-                && self.has_all(&wanted[&self.number])
-            {
-                listener.close().await;
-                return true;
+            if let Some(wanted) = &wanted {
+                // What is not heard yet, found out once: looking at everything for each event would take long.
+                let missing = self.missing.get_or_insert_with(|| {
+                    let heard: HashSet<&str> = self.heard.iter().map(|event| event.id.as_str()).collect();
+                    let wanted = wanted[&self.number].iter();
+                    wanted.filter(|id| !heard.contains(id.as_str())).cloned().collect()
+                });
+                if missing.is_empty() {
+                    listener.close().await;
+                    return true;
+                }
             }
             let item = tokio::select! {
                 item = listener.next() => item,
@@ -259,6 +268,9 @@ impl Agent {
             match item {
                 Some(Ok(Item::Event(event))) => {
                     if matches!(event.name.as_str(), "message.new" | "system.info") {
+                        if let Some(missing) = &mut self.missing {
+                            missing.remove(&event.id.to_string());
+                        }
                         self.heard.push(event);
                         left = left.saturating_sub(1);
                     }
@@ -280,11 +292,6 @@ impl Agent {
                 return false;
             }
         }
-    }
-
-    fn has_all(&self, wanted: &[String]) -> bool {
-        let heard: HashSet<&str> = self.heard.iter().map(|event| event.id.as_str()).collect();
-        wanted.iter().all(|id| heard.contains(id.as_str()))
     }
 
     fn complain(&self, wanted: Option<&Arc<Goal>>) -> Option<dcm::Result<Item>> {
