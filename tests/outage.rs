@@ -48,6 +48,7 @@ fn check_unhealthy(answer: &Answer) {
     let members: Vec<_> = body.as_object().unwrap().keys().cloned().collect();
     assert_eq!(members, ["database", "features", "status", "timestamp", "version"], "{body}");
     assert_eq!((&body["status"], &body["database"]["healthy"]), (&json!("unhealthy"), &json!(false)));
+    assert_eq!(answer.retry_after, Some(1), "{answer:?}");
     assert!(body["database"]["latencyMs"].is_u64() && body["database"]["error"].is_string(), "{body}");
     check_nothing_leaks(&body["database"].to_string());
 }

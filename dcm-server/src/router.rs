@@ -8,7 +8,7 @@ use dcm::api::system::HealthReport;
 use dcm::api::{Access, Execute, Operation, OperationMeta, wire};
 use dcm::{Dcm, Error};
 use futures_util::future::BoxFuture;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
@@ -185,7 +185,11 @@ where
         let output = dcm.execute(operation).await?;
         let status = StatusCode::from_u16(status_of::<O>(&output))
             .map_err(|error| Error::internal("status of the table").with_source(error))?;
-        Ok(json(status, wire::to_body(&output)?))
+        let mut reply = json(status, wire::to_body(&output)?);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            reply.headers_mut().insert(RETRY_AFTER, 1.into());
+        }
+        Ok(reply)
     })
 }
 

@@ -131,7 +131,10 @@ async fn bind(host: &str, port: u16, variable: &str) -> Result<TcpListener, Stop
             Stop::Configuration(format!("HOST (--host) is {host:?}, but this machine has no such address: {error}"))
         }
         // A name that cannot be resolved has no kind of its own.
-        _ => Stop::Configuration(format!("cannot listen on HOST {host:?}, {variable} {port}: {error}")),
+        _ => Stop::Configuration(format!(
+            "cannot listen on HOST {host:?}, {variable} {port}: {error}; set HOST to an address of this machine, such \
+             as 127.0.0.1"
+        )),
     })
 }
 
@@ -165,7 +168,11 @@ async fn open(store: StoreChoice, engine: EngineConfig) -> Result<(Dcm, String),
     match store {
         StoreChoice::Postgres { url, shown } => match Dcm::connect_postgres(&url.0, engine).await {
             Ok(dcm) => Ok((dcm, format!("{shown} (PostgreSQL)"))),
-            Err(error) => Err(Stop::Failed(format!("cannot open {shown}: {}", in_full(&error)))),
+            Err(error) => Err(Stop::Failed(format!(
+                "cannot open {shown}: {}; check that PostgreSQL runs there, and DATABASE_URL or DB_HOST, DB_PORT, \
+                 DB_NAME, DB_USER, DB_PASSWORD",
+                in_full(&error)
+            ))),
         },
         StoreChoice::Embedded(directory) => {
             create(&directory).map_err(|error| {

@@ -71,7 +71,7 @@ impl Storm {
                 urls: urls.to_vec(),
                 random: Random::new(number as u64 + 1),
                 heard: Vec::new(),
-            missing: None,
+                missing: None,
             };
             agents.spawn(agent.run(goals.clone(), ready.clone()));
         }

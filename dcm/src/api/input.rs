@@ -187,10 +187,21 @@ impl FieldValue for Vec<String> {
 
 fn check_number(value: i64, rule: &Rule) -> Result<(), String> {
     match *rule {
-        Rule::Int { min, max } if value < min || value > max => {
-            Err(format!("must be a whole number from {min} to {max}"))
-        }
+        Rule::Int { min, max } if value < min || value > max => Err(format!("{OUT_OF_RANGE} {min} to {max}")),
         _ => Ok(()),
+    }
+}
+
+/// How the complaint about a number begins that is out of its range.
+const OUT_OF_RANGE: &str = "must be a whole number from";
+
+/// What is out of the range of a type is out of that of the field, which is the smaller one.
+fn of_field(complaint: String, rule: &Rule) -> String {
+    match rule {
+        Rule::Int { min, max } if complaint.starts_with(OUT_OF_RANGE) => {
+            format!("{OUT_OF_RANGE} {min} to {max}")
+        }
+        _ => complaint,
     }
 }
 
@@ -233,7 +244,7 @@ impl FieldValue for i32 {
 }
 
 fn narrow(value: i64) -> Result<i32, String> {
-    i32::try_from(value).map_err(|_| format!("must be a whole number from {} to {}", i32::MIN, i32::MAX))
+    i32::try_from(value).map_err(|_| format!("{OUT_OF_RANGE} {} to {}", i32::MIN, i32::MAX))
 }
 
 /// A count such as `limit` or `offset`: any size is understood, negative or non-numeric is not.
@@ -390,7 +401,7 @@ impl FieldSource {
         match found {
             Some(Ok(value)) => Some(value),
             Some(Err(complaint)) => {
-                errors.push(spec.name, complaint);
+                errors.push(spec.name, of_field(complaint, &spec.rule));
                 None
             }
             None => T::absent().or_else(|| {

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn every_complaint_comes_at_once_in_the_order_of_the_fields() {
         let body =
-            br#"{"tool_name":"","tool_type":"magic","duration_ms":-1,"exit_code":1.5,"input":"\ud800"}"#;
+            br#"{"tool_name":"","tool_type":"magic","duration_ms":1099511627776,"exit_code":1.5,"input":"\ud800"}"#;
         let error = from_request::<crate::api::actions::ActionRecord>(vec![], vec![], body).unwrap_err();
         assert_eq!(error.message(), "Validation failed: Invalid tool_name");
         let details = error.details().unwrap();

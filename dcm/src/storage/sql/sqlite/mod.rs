@@ -6,6 +6,7 @@
 mod bind;
 mod deadline;
 mod fault;
+mod file;
 mod open;
 mod queue;
 mod session;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use self::deadline::Deadline;
+use self::file::StoreFile;
 use self::open::{Parts, Setup};
 use self::queue::{Queue, closed};
 use self::session::Session;
@@ -37,6 +39,8 @@ pub(crate) struct SqliteDriver {
     /// The same as `writes` for a store in memory, which has one connection only.
     reads: Arc<Queue>,
     reader_deadlines: Vec<Deadline>,
+    /// None for a store in memory.
+    file: Option<StoreFile>,
     /// Its other end is dropped when every thread has ended and the lock is free.
     ended: watch::Receiver<()>,
 }
@@ -70,12 +74,14 @@ impl SqliteDriver {
 
     fn start(parts: Parts) -> Result<Self> {
         let Parts { writer, readers, lock } = parts;
+        let file = writer.file.clone();
         let reader_deadlines = readers.iter().map(|session| session.deadline.clone()).collect();
         let (running, ended) = watch::channel(());
         let writes = Arc::new(Queue::default());
         let reads = if readers.is_empty() { Arc::clone(&writes) } else { Arc::new(Queue::default()) };
         // From here on an error drops the driver, which closes the queues and so ends the threads.
-        let driver = Self { writes: Arc::clone(&writes), reads: Arc::clone(&reads), reader_deadlines, ended };
+        let driver =
+            Self { writes: Arc::clone(&writes), reads: Arc::clone(&reads), reader_deadlines, file, ended };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
             thread.map_err(|error| Error::internal(format!("cannot start a thread: {error}")))
@@ -152,6 +158,8 @@ impl Driver for SqliteDriver {
     }
 
     async fn ping(&self) -> Result<()> {
+        // What is read comes from a file that is open, whether it has a name or not.
+        self.file.as_ref().map_or(Ok(()), StoreFile::check)?;
         self.read(vec![Statement::new("ping")]).await.map(drop)
     }
 

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::deadline::Deadline;
 use super::fault::Fault;
+use super::file::StoreFile;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::sql::migrate::{Applied, Migration, migrations, plan};
@@ -61,7 +62,7 @@ pub(super) fn open(path: &Path, readers: usize, setup: Setup) -> Result<Parts> {
         Error::new(ErrorKind::Unavailable, format!("cannot open the store {}: {error}", path.display()))
     };
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let writer = Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
+    let mut writer = Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
         .and_then(|connection| {
             connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
             connection.pragma_update(None, "wal_autocheckpoint", 2000)?;
@@ -83,6 +84,7 @@ pub(super) fn open(path: &Path, readers: usize, setup: Setup) -> Result<Parts> {
         ));
     }
     migrate(&writer, setup.migrations)?;
+    writer.file = Some(StoreFile::opened(&path)?);
     let reader = || {
         Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY)
             .and_then(|connection| {
@@ -131,7 +133,7 @@ fn session(
     let deadline = Deadline::never();
     let watched = deadline.clone();
     connection.progress_handler(STEPS, Some(move || watched.has_passed()))?;
-    Ok(Session { connection, registry, deadline, log })
+    Ok(Session { connection, registry, deadline, log, file: None })
 }
 
 /// Applies what is missing, all of it or nothing, and turns foreign keys on.

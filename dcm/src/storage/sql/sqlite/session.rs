@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::bind::{answer, bind};
 use super::deadline::Deadline;
 use super::fault::{Fault, Phase};
+use super::file::StoreFile;
 use crate::error::{Error, Result};
 use crate::storage::sql::driver::TransactError;
 use crate::storage::sql::registry::Registry;
@@ -31,6 +32,8 @@ pub(super) struct Session {
     pub(super) deadline: Deadline,
     /// The write-ahead log, for the session that keeps it short.
     pub(super) log: Option<PathBuf>,
+    /// The file that is written, for the session that writes.
+    pub(super) file: Option<StoreFile>,
 }
 
 impl Session {
@@ -84,6 +87,8 @@ impl Session {
         }
         let answers =
             statements.iter().map(|statement| self.run(statement, false)).collect::<Result<_, _>>()?;
+        // Whoever is answered is to find what was written after the next start.
+        self.file.as_ref().map_or(Ok(()), StoreFile::check)?;
         self.commit()?;
         Ok((made, answers))
     }

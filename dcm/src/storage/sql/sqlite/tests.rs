@@ -96,6 +96,32 @@ async fn ids(driver: &SqliteDriver, statement: Statement) -> Vec<i64> {
     one(driver, statement).await.iter_mut().map(|row| row.int(0).unwrap()).collect()
 }
 
+/// A file without a name keeps what is written to it until it is closed: nobody may be told that it was kept.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_gone_or_another_takes_no_writes() {
+    let (folder, driver) = opened();
+    write(&driver, vec![insert(1, "kept")]).await.unwrap();
+    let (path, away) = (folder.path().join("store/dcm.db"), folder.path().join("away.db"));
+    std::fs::rename(&path, &away).unwrap();
+    for another in [false, true] {
+        if another {
+            std::fs::write(&path, "").unwrap();
+        }
+        let Err(TransactError::Failed(error)) = write(&driver, vec![insert(2, "lost")]).await else {
+            panic!("a write to a file that is gone was acknowledged");
+        };
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(driver.ping().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    // It returns, and the store recovers by itself.
+    std::fs::rename(&away, &path).unwrap();
+    driver.ping().await.unwrap();
+    write(&driver, vec![insert(2, "kept too")]).await.unwrap();
+    assert_eq!(count(&driver).await, 2);
+    driver.close().await;
+}
+
 #[tokio::test]
 async fn the_built_in_store_opens_and_every_query_can_be_prepared() {
     let folder = tempfile::tempdir().unwrap();
