@@ -269,7 +269,7 @@ impl Agent {
                 Some(Ok(Item::Event(event))) => {
                     if matches!(event.name.as_str(), "message.new" | "system.info") {
                         if let Some(missing) = &mut self.missing {
-                            missing.remove(&event.id.to_string());
+                            missing.remove(event.id.as_str());
                         }
                         self.heard.push(event);
                         left = left.saturating_sub(1);

@@ -65,10 +65,9 @@ pub(super) fn read(line: &str) -> Line {
         Err(error) => return Line::Broken(error.to_string()),
     };
     let worth_reading = match &*kind {
-        "user" | "assistant" | "system" | "attachment" => true,
+        "user" | "assistant" | "system" | "attachment" | "queue-operation" => true,
         // By far the most frequent lines; only these few of them say something.
         "progress" => line.contains("agent_progress"),
-        "queue-operation" => line.contains("<task-notification>"),
         other if IGNORED.contains(&other) => false,
         other => return Line::Unknown(cut_key(other)),
     };

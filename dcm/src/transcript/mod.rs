@@ -14,8 +14,9 @@
 //!   commands of the user), and entries of sidechains. A slash command is a prompt when it went to the model (its
 //!   expansion follows as a meta entry, or the model answers); its text is what the user typed (`/name arguments`).
 //!   One that the client carried out itself (`/compact`, `/model`, `/mcp`) is none. `queue-operation` entries are no
-//!   prompts: a queued prompt that starts a turn appears as a `user` entry, one that joins the running turn as a
-//!   `queued_command` attachment, which is kept in the metadata of the running prompt (`added`).
+//!   prompts: a queued prompt that starts a turn appears as a `user` entry. One that joins the running turn is removed
+//!   from the queue, and newer clients write a `queued_command` attachment; it is kept, once, in the metadata of the
+//!   running prompt (`added`).
 //! * **Turn** ([`Observation::TurnEnded`]): ends with the model's last words, an interruption or the next prompt. The
 //!   last turn stays open when the transcript stops in the middle of work: with a tool call, a tool's answer or a
 //!   prompt that nothing follows.
@@ -43,7 +44,7 @@ mod prompts;
 mod tools;
 mod turns;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -165,6 +166,8 @@ pub struct Parser {
     seen: BTreeSet<String>,
     order: u64,
     turns: Turns,
+    /// What the user typed while the agent was at work, and is waiting.
+    queued: VecDeque<String>,
     agents: Agents,
     tools: Vec<Tool>,
     tool_by_id: BTreeMap<String, usize>,
@@ -195,6 +198,7 @@ impl Parser {
             seen: BTreeSet::new(),
             order: 0,
             turns: Turns::default(),
+            queued: VecDeque::new(),
             agents: Agents::default(),
             tools: Vec::new(),
             tool_by_id: BTreeMap::new(),
@@ -289,7 +293,7 @@ impl Parser {
             "system" if place.agent.is_none() => self.system(place, entry),
             "attachment" => self.attachment(&place, entry),
             "progress" => self.agents.progress(entry),
-            "queue-operation" => self.agents.report(entry.text("content").unwrap_or(""), at),
+            "queue-operation" => self.queue(entry, at),
             _ => {}
         }
     }
@@ -486,6 +490,29 @@ impl Parser {
         }
     }
 
+    /// What the user types while the agent is at work waits in a queue. What is removed from it has joined the running
+    /// turn; what is dequeued starts one, as a `user` entry. Notifications wait there too, and leave without a word.
+    fn queue(&mut self, entry: &Entry, at: Option<Timestamp>) {
+        match entry.text("operation").unwrap_or("enqueue") {
+            "enqueue" => {
+                let text = entry.text("content").unwrap_or("");
+                if text.trim_start().starts_with("<task-notification>") {
+                    self.agents.report(text, at);
+                } else if is_typed(text) {
+                    self.queued.push_back(text.to_owned());
+                }
+            }
+            "remove" => {
+                if let Some(text) = self.queued.pop_front() {
+                    self.turns.added(&text);
+                }
+            }
+            "dequeue" => drop(self.queued.pop_front()),
+            // The user takes all back into the prompt.
+            _ => self.queued.clear(),
+        }
+    }
+
     /// A message that joins a running turn is an attachment, not a `user` entry.
     fn attachment(&mut self, place: &Place, entry: &Entry) {
         let Some(attachment) = entry.get("attachment") else { return };
@@ -495,7 +522,7 @@ impl Parser {
         let Some(text) = joined_text(attachment.get("prompt")) else { return };
         if text.trim_start().starts_with("<task-notification>") {
             self.agents.report(&text, place.at);
-        } else if place.agent.is_none() && !text.trim_start().starts_with('<') && !text.trim().is_empty() {
+        } else if place.agent.is_none() && is_typed(&text) {
             self.turns.added(&text);
         }
     }
@@ -504,6 +531,11 @@ impl Parser {
         self.order += 1;
         self.order
     }
+}
+
+/// Whether a text is words of the user, not something that the client wraps.
+fn is_typed(text: &str) -> bool {
+    !text.trim_start().starts_with('<') && !text.trim().is_empty()
 }
 
 #[cfg(test)]

@@ -387,6 +387,33 @@ fn messages_that_join_a_running_turn_are_kept_with_it() {
 }
 
 #[test]
+fn what_leaves_the_queue_for_a_running_turn_is_kept_with_it_once() {
+    let prompt = r#"{"type":"user","uuid":"u1","sessionId":"s","timestamp":"2026-01-01T00:00:00Z","message":{"content":"go"}}"#;
+    let queue = |operation: &str, content: &str| {
+        let at = "2026-01-01T00:00:01Z";
+        serde_json::json!({"type": "queue-operation", "operation": operation, "sessionId": "s", "timestamp": at, "content": content})
+            .to_string()
+    };
+    let attachment = r#"{"type":"attachment","uuid":"q1","sessionId":"s","timestamp":"2026-01-01T00:00:02Z","attachment":{"type":"queued_command","prompt":"and hurry"}}"#;
+    let all = [
+        prompt.to_owned(),
+        queue("enqueue", "<task-notification>x</task-notification>"),
+        queue("enqueue", "and hurry"),
+        queue("enqueue", "later, please"),
+        queue("remove", ""),
+        attachment.to_owned(),
+        // The next turn begins with it.
+        queue("dequeue", ""),
+        queue("enqueue", "no, wait"),
+        queue("popAll", ""),
+        queue("remove", ""),
+    ];
+    let parsed = lines(&all.each_ref().map(String::as_str));
+    let Observation::Prompt { metadata: Some(metadata), .. } = &parsed.observations[1] else { panic!() };
+    assert_eq!(metadata.get("added"), Some(serde_json::json!(["and hurry"])));
+}
+
+#[test]
 fn big_texts_are_cut() {
     let output = "ä".repeat(TEXT_LIMIT);
     let line = serde_json::json!({"type": "user", "uuid": "u1", "sessionId": "s", "message": {"content": [

@@ -157,8 +157,12 @@ impl Turns {
 
     /// The user said something more while the agent was at work.
     pub(super) fn added(&mut self, text: &str) {
-        if let Some(turn) = self.list.last_mut() {
-            turn.added.push(cut_text(text, TEXT_LIMIT));
+        let text = cut_text(text, TEXT_LIMIT);
+        // Some clients say it twice: when it leaves the queue, and when it reaches the agent.
+        if let Some(turn) = self.list.last_mut()
+            && !turn.added.contains(&text)
+        {
+            turn.added.push(text);
         }
     }
 }

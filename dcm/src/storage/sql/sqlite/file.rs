@@ -9,19 +9,21 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub(super) struct StoreFile {
     path: PathBuf,
-    identity: Option<(u64, u64)>,
+    identity: Identity,
 }
 
-/// What stays the same as long as it is the same file; nothing where the system does not say.
+/// What stays the same as long as it is the same file: its device and number, where the system has them.
+type Identity = (u64, u64);
+
 #[cfg(unix)]
-fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
+fn identity(metadata: &Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
-    Some((metadata.dev(), metadata.ino()))
+    (metadata.dev(), metadata.ino())
 }
 
 #[cfg(not(unix))]
-fn identity(_: &Metadata) -> Option<(u64, u64)> {
-    None
+fn identity(_: &Metadata) -> Identity {
+    (0, 0)
 }
 
 impl StoreFile {
