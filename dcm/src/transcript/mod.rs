@@ -493,9 +493,15 @@ impl Parser {
     /// What the user types while the agent is at work waits in a queue. What is removed from it has joined the running
     /// turn; what is dequeued starts one, as a `user` entry. Notifications wait there too, and leave without a word.
     fn queue(&mut self, entry: &Entry, at: Option<Timestamp>) {
-        match entry.text("operation").unwrap_or("enqueue") {
+        let operation = entry.text("operation").unwrap_or("enqueue");
+        let text = entry.text("content").unwrap_or("");
+        // These entries have no id of their own.
+        if !self.seen.insert(format!("{operation} {} {text}", entry.text("timestamp").unwrap_or(""))) {
+            self.stats.duplicates += 1;
+            return;
+        }
+        match operation {
             "enqueue" => {
-                let text = entry.text("content").unwrap_or("");
                 if text.trim_start().starts_with("<task-notification>") {
                     self.agents.report(text, at);
                 } else if is_typed(text) {
