@@ -10,6 +10,7 @@ use crate::storage::sql::driver::TransactError;
 pub(super) struct Fault {
     effect: Effect,
     error: Error,
+    of_the_disk: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +66,26 @@ impl Fault {
             ) => (Effect::Failed, ErrorKind::Unavailable),
             _ => (Effect::Failed, ErrorKind::Internal),
         };
+        let of_the_disk = matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::SystemIoFailure
+                    | ErrorCode::DiskFull
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::ReadOnly
+            )
+        );
         let error = match kind {
             ErrorKind::Unavailable => Error::unavailable(detail),
             ErrorKind::TooLarge => Error::new(kind, "a value is too large to be stored"),
             _ => Error::internal(detail),
         };
-        Self { effect, error }
+        Self { effect, error, of_the_disk }
+    }
+
+    /// Whether the disk refused, which it may go on to do.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        self.of_the_disk
     }
 
     /// The error alone.
@@ -91,7 +106,7 @@ impl Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Self { effect: Effect::Failed, error }
+        Self { effect: Effect::Failed, error, of_the_disk: false }
     }
 }
 
@@ -123,6 +138,8 @@ mod tests {
         ] {
             let fault = Fault::new("q", phase, &rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
             assert_eq!((fault.effect, fault.error.kind()), (effect, kind), "code {code} in {phase:?}");
+            let of_the_disk = matches!(code & 0xff, ffi::SQLITE_FULL | ffi::SQLITE_IOERR);
+            assert_eq!(fault.is_of_the_disk(), of_the_disk, "code {code}");
         }
     }
 }

@@ -16,6 +16,7 @@ mod tests;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(crate) struct SqliteDriver {
     reader_deadlines: Vec<Deadline>,
     /// None for a store in memory.
     file: Option<StoreFile>,
+    /// Whether the disk refused the last transaction.
+    unwritable: Arc<AtomicBool>,
     /// Its other end is dropped when every thread has ended and the lock is free.
     ended: watch::Receiver<()>,
 }
@@ -61,13 +64,21 @@ impl SqliteDriver {
     /// What `pragma synchronous` says on the connection that writes; 2 means FULL.
     #[cfg(test)]
     pub(crate) async fn synchronous(&self) -> Result<i64> {
+        self.on_the_writer(|session| {
+            let value = session.connection.pragma_query_value(None, "synchronous", |row| row.get(0));
+            value.map_err(|error| Error::internal(format!("pragma synchronous: {error}")))
+        })
+        .await
+    }
+
+    /// Has the thread that writes do something.
+    async fn on_the_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Session) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         self.writes.push(Box::new(move |session| {
-            let asked = session.ok_or_else(closed).and_then(|session| {
-                let value = session.connection.pragma_query_value(None, "synchronous", |row| row.get(0));
-                value.map_err(|error| Error::internal(format!("pragma synchronous: {error}")))
-            });
-            drop(answer.send(asked));
+            drop(answer.send(session.ok_or_else(closed).and_then(work)));
         }))?;
         answered.await.unwrap_or_else(|_| Err(panicked()))
     }
@@ -75,13 +86,20 @@ impl SqliteDriver {
     fn start(parts: Parts) -> Result<Self> {
         let Parts { writer, readers, lock } = parts;
         let file = writer.file.clone();
+        let unwritable = Arc::clone(&writer.unwritable);
         let reader_deadlines = readers.iter().map(|session| session.deadline.clone()).collect();
         let (running, ended) = watch::channel(());
         let writes = Arc::new(Queue::default());
         let reads = if readers.is_empty() { Arc::clone(&writes) } else { Arc::new(Queue::default()) };
         // From here on an error drops the driver, which closes the queues and so ends the threads.
-        let driver =
-            Self { writes: Arc::clone(&writes), reads: Arc::clone(&reads), reader_deadlines, file, ended };
+        let driver = Self {
+            writes: Arc::clone(&writes),
+            reads: Arc::clone(&reads),
+            reader_deadlines,
+            file,
+            unwritable,
+            ended,
+        };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
             thread.map_err(|error| Error::internal(format!("cannot start a thread: {error}")))
@@ -160,6 +178,10 @@ impl Driver for SqliteDriver {
     async fn ping(&self) -> Result<()> {
         // What is read comes from a file that is open, whether it has a name or not.
         self.file.as_ref().map_or(Ok(()), StoreFile::check)?;
+        // A full disk can be read, but nobody is served well by a store that takes nothing.
+        if self.unwritable.load(Ordering::Relaxed) {
+            self.on_the_writer(Session::try_to_write).await?;
+        }
         self.read(vec![Statement::new("ping")]).await.map(drop)
     }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -133,7 +134,7 @@ fn session(
     let deadline = Deadline::never();
     let watched = deadline.clone();
     connection.progress_handler(STEPS, Some(move || watched.has_passed()))?;
-    Ok(Session { connection, registry, deadline, log, file: None })
+    Ok(Session { connection, registry, deadline, log, file: None, unwritable: Arc::default() })
 }
 
 /// Applies what is missing, all of it or nothing, and turns foreign keys on.

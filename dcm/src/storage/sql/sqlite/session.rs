@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -34,6 +36,8 @@ pub(super) struct Session {
     pub(super) log: Option<PathBuf>,
     /// The file that is written, for the session that writes.
     pub(super) file: Option<StoreFile>,
+    /// Whether the last transaction could not be written, because the disk is full or broken.
+    pub(super) unwritable: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -69,7 +73,25 @@ impl Session {
         let outcome = self.attempt(load, decide);
         // Also after a decision that wrote nothing.
         self.roll_back();
+        if outcome.as_ref().is_err_and(Fault::is_of_the_disk) {
+            self.unwritable.store(true, Ordering::Relaxed);
+        }
         outcome.map_err(Fault::into_transact)
+    }
+
+    /// Whether transactions can be written again, found out by writing one that changes nothing.
+    pub(super) fn try_to_write(&self) -> Result<()> {
+        self.deadline.start(WRITE_LIMIT);
+        let run = || {
+            self.begin()?;
+            // Takes a new page, as what is recorded does, and gives it back.
+            self.control("create table dcm_trial (page)", Phase::Run)?;
+            self.control("drop table dcm_trial", Phase::Run)?;
+            self.commit()
+        };
+        let outcome: Result<(), Fault> = run();
+        self.roll_back();
+        outcome.map_err(Fault::into_error)
     }
 
     fn attempt<T>(
@@ -102,7 +124,9 @@ impl Session {
     pub(super) fn commit(&self) -> Result<(), Fault> {
         // Interrupting a COMMIT would leave it open whether it happened.
         self.deadline.clear();
-        self.control("commit", Phase::Commit)
+        self.control("commit", Phase::Commit)?;
+        self.unwritable.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Ends a transaction that is still open, if there is one.

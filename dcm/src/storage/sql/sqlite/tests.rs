@@ -123,6 +123,34 @@ async fn a_file_that_is_gone_or_another_takes_no_writes() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_unhealthy_until_it_can_be_written_again() {
+    let (_folder, driver) = opened();
+    write(&driver, vec![insert(1, "kept")]).await.unwrap();
+    // As many pages as there are: SQLite answers as it does when the disk is full.
+    let most = |pages: i64| {
+        driver.on_the_writer(move |session| {
+            let set =
+                session.connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0));
+            Ok(set.unwrap())
+        })
+    };
+    let pages: i64 = most(1).await.unwrap();
+    let Err(TransactError::Failed(error)) = write(&driver, vec![insert(2, &"lost".repeat(10_000))]).await
+    else {
+        panic!("a write to a full disk was acknowledged");
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    for _ in 0..2 {
+        assert_eq!(driver.ping().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    assert!(most(pages + 1000).await.unwrap() > pages);
+    driver.ping().await.unwrap();
+    write(&driver, vec![insert(2, "kept too")]).await.unwrap();
+    assert_eq!(count(&driver).await, 2);
+    driver.close().await;
+}
+
+#[tokio::test]
 async fn the_built_in_store_opens_and_every_query_can_be_prepared() {
     let folder = tempfile::tempdir().unwrap();
     let driver = SqliteDriver::open(&folder.path().join("dcm.db"), 1).await.unwrap();
