@@ -360,3 +360,30 @@ async fn a_second_server_on_one_embedded_store_is_told_what_to_do() {
     second.wait_until_healthy().await;
     assert_eq!(second.calls().get("/stats").await["projectCount"], 1);
 }
+
+/// A database that refuses every transaction so many times before it takes it, as it does when two get in each other's
+/// way. A sequence counts on, whatever is rolled back.
+const REFUSES: &str = "create sequence tries;
+    create function refuse() returns trigger language plpgsql as $$ begin
+        if nextval('tries') <= 3 then raise exception 'again' using errcode = '40001'; end if;
+        return new;
+    end $$;
+    create trigger refuse before insert on projects for each row execute function refuse()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_without_effect_is_tried_again_as_often_as_it_is_set() {
+    for (retries, status, tries) in [("0", 503, 1), ("2", 503, 3), ("3", 201, 4)] {
+        let mut server = Options::on(Store::Postgres).variable("MAX_DB_RETRIES", retries).start().await;
+        server.database().unwrap().execute(REFUSES);
+        let answer =
+            server.calls().call(Method::POST, "/api/projects", Some(&json!({"path": "/srv/again"}))).await;
+        assert_eq!(answer.status, status, "MAX_DB_RETRIES={retries}: {answer:?}");
+        if status == 503 {
+            check_refusal(&answer);
+        }
+        assert_eq!(server.number("select last_value from tries"), tries, "MAX_DB_RETRIES={retries}");
+        let stored = i64::from(status == 201);
+        assert_eq!(server.number("select count(*) from projects where path = '/srv/again'"), stored);
+        server.stop().await;
+    }
+}

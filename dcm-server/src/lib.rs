@@ -23,6 +23,7 @@ mod config;
 mod flight;
 mod guard;
 mod limit;
+mod line;
 mod raw;
 mod reply;
 mod router;

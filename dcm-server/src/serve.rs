@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::ServerConfig;
+use crate::line::Line;
 use crate::shell::Shell;
 use crate::socket::{self, Slot};
 
@@ -65,10 +66,7 @@ pub(crate) async fn run(
     let places = Arc::new(Semaphore::new(config.limits.connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(config.limits.header_timeout)
-        .max_buf_size(64 << 10)
-        .pipeline_flush(true);
+    http.timer(TokioTimer::new()).header_read_timeout(config.limits.header_timeout).max_buf_size(64 << 10);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -130,7 +128,7 @@ async fn connection(
         let (shell, slot) = (Arc::clone(&shell), Arc::clone(&slot));
         async move { Ok::<_, Infallible>(shell.handle(local, request, slot).await) }
     });
-    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let served = http.serve_connection(TokioIo::new(Line::new(stream)), service).with_upgrades();
     // In boxes, so that a socket does not carry the memory of its request along for its life.
     let mut served = Box::pin(served);
     let ended = tokio::select! {

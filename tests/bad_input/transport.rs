@@ -13,17 +13,27 @@ use crate::document;
 use crate::verdict::Verdict;
 use crate::world::{Answer, NOBODY, World};
 
-on_both_stores!(routes, sizes, names_and_origins);
+on_both_stores!(routes, sizes, heads, names_and_origins);
 
 /// A request that is sent as it stands, until the server closes.
 async fn raw(world: &World, head: &str, body: &[u8]) -> Answer {
     let address = world.server.api();
     let address = address.strip_prefix("http://").expect("an address");
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
-    stream
-        .write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes())
-        .await
-        .expect("the head is taken");
+    let head = format!("{head}\r\nConnection: close\r\n\r\n");
+    talk(&mut stream, head.as_bytes(), body).await
+}
+
+/// Bytes as they are, until the server closes.
+async fn bytes(world: &World, sent: &[u8]) -> Answer {
+    let address = world.server.api();
+    let address = address.strip_prefix("http://").expect("an address");
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    talk(&mut stream, sent, b"").await
+}
+
+async fn talk(stream: &mut TcpStream, head: &[u8], body: &[u8]) -> Answer {
+    stream.write_all(head).await.expect("the head is taken");
     // A server that has refused already may close while we still write.
     let _ = stream.write_all(body).await;
     let mut answer = Vec::new();
@@ -126,6 +136,38 @@ async fn sizes(store: Store) {
     );
     verdict.taken("its removal", &world.send("DELETE", &format!("/api/requests/{id}"), "").await, 204);
     verdict.end(14);
+    assert_eq!(world.everything().await, before, "a refused call changed something");
+    world.assert_healthy().await;
+}
+
+/// What hyper itself refuses, before there is a request.
+async fn heads(store: Store) {
+    let world = World::on(store).await;
+    let before = world.everything().await;
+    let mut verdict = Verdict::default();
+    let host = "Host: localhost\r\n";
+    let post = format!("POST /api/projects HTTP/1.1\r\n{host}Content-Type: application/json\r\n");
+    let long = "a".repeat(70_000);
+    let huge = "y".repeat(600_000);
+    let lines = "x: y\r\n".repeat(300);
+    for (what, sent, status) in [
+        ("no HTTP", "GARBAGE\r\n\r\n".to_owned(), 400),
+        ("another version", format!("GET /health HTTP/9.1\r\n{host}\r\n"), 400),
+        ("a header without a name", format!("GET /health HTTP/1.1\r\n{host}: x\r\n\r\n"), 400),
+        ("a length that is no number", format!("{post}Content-Length: abc\r\n\r\n"), 400),
+        ("two lengths", format!("{post}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"), 400),
+        ("a chunk that is none", format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n"), 400),
+        ("a long URL", format!("GET /{long} HTTP/1.1\r\n{host}\r\n"), 414),
+        ("many headers", format!("GET /health HTTP/1.1\r\n{host}{lines}\r\n"), 431),
+        ("a large header", format!("GET /health HTTP/1.1\r\n{host}x: {huge}\r\n\r\n"), 431),
+    ] {
+        verdict.refused(what, &bytes(&world, sent.as_bytes()).await, status, None);
+    }
+    let path = [b"GET /\x80 HTTP/1.1\r\n".as_slice(), host.as_bytes(), b"\r\n"].concat();
+    let answer = bytes(&world, &path).await;
+    assert!(answer.status.is_client_error(), "{answer:?}");
+    verdict.refused("a path that is no ASCII", &answer, answer.status.as_u16(), None);
+    verdict.end(10);
     assert_eq!(world.everything().await, before, "a refused call changed something");
     world.assert_healthy().await;
 }

@@ -17,7 +17,6 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -26,6 +25,7 @@ use super::Accepted;
 use super::frames::{self, Said};
 use super::reader::{Incoming, Rewound, incoming};
 use crate::config::Limits;
+use crate::line::Line;
 use crate::serve::stopped;
 
 /// When so much waits to be written, nothing more is taken from the log, and nothing more is read.
@@ -76,12 +76,12 @@ pub(crate) async fn serve(accepted: Accepted) {
     let Accepted { upgrade, dcm, limits, agent_id, session_id, locked, mut stop } = accepted;
     let Ok(socket) = upgrade.await else { return };
     // Hyper's buffers go with it; what it has read already comes along.
-    let Ok(parts) = socket.into_inner().into_inner().downcast::<TokioIo<TcpStream>>() else {
+    let Ok(parts) = socket.into_inner().into_inner().downcast::<TokioIo<Line>>() else {
         tracing::error!("an upgraded connection is no TCP connection");
         return;
     };
     let head = parts.read_buf;
-    let (read, mut write) = parts.io.into_inner().into_split();
+    let (read, mut write) = parts.io.into_inner().into_stream().into_split();
     let mut frames: Pin<Box<dyn Stream<Item = Incoming> + Send>> =
         Box::pin(incoming(Rewound::new(&head, read)));
     drop(head);
