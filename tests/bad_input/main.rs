@@ -283,15 +283,24 @@ async fn tolerated(store: Store) {
         }
     }
     for path in [
-        "/api/projects?limit=99999999999999999999",
+        "/api/projects?limit=4294967295",
         "/api/tasks?limit=&offset=",
-        "/api/tasks?limit=1001&offset=4294967296",
+        "/api/tasks?limit=1001&offset=4294967295",
         "/api/tasks?nobody_knows=1",
         "/api/tasks?status=no-such-status",
         "/api/blocking/a%2Fb%20c%3F",
         "/api/context/%F0%9F%98%80?format=raw",
     ] {
         verdict.taken(path, &world.send("GET", path, "").await, 200);
+    }
+    // Beyond 32 bits nothing is counted.
+    for (path, field) in [
+        ("/api/tasks?limit=4294967296", "limit"),
+        ("/api/tasks?offset=4294967296", "offset"),
+        ("/api/actions?offset=99999999999999999999999", "offset"),
+        ("/api/sessions?limit=99999999999999999999999", "limit"),
+    ] {
+        verdict.refused(path, &world.send("GET", path, "").await, 400, Some(field));
     }
     // 255 characters are 255 characters, however many bytes they have.
     let long = json!({"agent_id": "é".repeat(255), "topic": "task.created"});

@@ -247,7 +247,7 @@ fn narrow(value: i64) -> Result<i32, String> {
     i32::try_from(value).map_err(|_| format!("{OUT_OF_RANGE} {} to {}", i32::MIN, i32::MAX))
 }
 
-/// A count such as `limit` or `offset`: any size is understood, negative or non-numeric is not.
+/// A count such as `limit` or `offset`.
 impl FieldValue for u32 {
     fn from_json(raw: &RawValue) -> Result<Self, String> {
         Self::from_text(raw.get())
@@ -258,7 +258,7 @@ impl FieldValue for u32 {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err("must be a whole number, 0 or more".to_owned());
         }
-        Ok(text.parse().unwrap_or(Self::MAX))
+        text.parse().map_err(|_| format!("must be a whole number from 0 to {}", Self::MAX))
     }
 
     fn check(&self, rule: &Rule) -> Result<(), String> {
