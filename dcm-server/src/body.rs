@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dcm::{Error, ErrorKind};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::EXPECT;
+use hyper::header::{CONTENT_ENCODING, EXPECT};
 use hyper::{HeaderMap, StatusCode};
 
 use crate::reply::Failure;
@@ -15,6 +15,19 @@ use crate::reply::Failure;
 /// caller who writes first and reads then would never see the answer.
 const DRAINED_BYTES: usize = 64 << 20;
 const DRAINED_FOR: Duration = Duration::from_secs(5);
+
+/// A body is read as it is: what is compressed would only be no JSON.
+pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Failure> {
+    let other = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if other.is_none() {
+        return Ok(());
+    }
+    let message = "Content-Encoding must be identity, or absent: bodies are not decompressed";
+    Err(Failure::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, Error::invalid(message)))
+}
 
 /// Reads the body, at most `limit` bytes of it and at most for `patience`.
 pub(crate) async fn read(body: &mut Incoming, limit: usize, patience: Duration) -> Result<Bytes, Failure> {

@@ -188,6 +188,7 @@ impl Shell {
                 };
                 let mut input = Input { path: path_fields(&params)?, query, body: Bytes::new() };
                 if meta.method.has_body() {
+                    body::check_encoding(&parts.headers)?;
                     input.body = body::read(body, body_limit, self.limits.body_timeout).await?;
                 }
                 self.carry_out(parts, meta, handler, input).await
@@ -255,11 +256,16 @@ fn idempotency_key(parts: &Parts, body: &Bytes) -> Result<Option<IdempotencyKey>
     if parts.method != Method::POST {
         return Ok(None);
     }
-    let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
-    let Some(key) = key else {
-        let complaint = "must have 1 to 255 printable ASCII characters";
-        return Err(Error::invalid_field("Validation failed", "Idempotency-Key", complaint));
+    let mut keys = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    let invalid = |complaint| Error::invalid_field("Validation failed", "Idempotency-Key", complaint);
+    if keys.next().is_some() {
+        return Err(invalid("must be given once"));
+    }
+    let printable =
+        |key: &&str| (1..=255).contains(&key.len()) && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let Some(key) = key.to_str().ok().filter(printable) else {
+        return Err(invalid("must have 1 to 255 printable ASCII characters"));
     };
     let mut hash = Sha256::new();
     // Each part ends in a character that it cannot hold itself.

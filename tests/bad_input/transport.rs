@@ -163,11 +163,22 @@ async fn heads(store: Store) {
     ] {
         verdict.refused(what, &bytes(&world, sent.as_bytes()).await, status, None);
     }
+    let whole = |headers: &str| {
+        let body = r#"{"path":"/never"}"#;
+        format!("{post}Connection: close\r\nContent-Length: {}\r\n{headers}\r\n\r\n{body}", body.len())
+    };
+    for (headers, status, field) in [
+        ("Content-Encoding: gzip", 415, None),
+        ("Idempotency-Key: a\tb", 400, Some("Idempotency-Key")),
+        ("Idempotency-Key: a\r\nIdempotency-Key: b", 400, Some("Idempotency-Key")),
+    ] {
+        verdict.refused(headers, &bytes(&world, whole(headers).as_bytes()).await, status, field);
+    }
     let path = [b"GET /\x80 HTTP/1.1\r\n".as_slice(), host.as_bytes(), b"\r\n"].concat();
     let answer = bytes(&world, &path).await;
     assert!(answer.status.is_client_error(), "{answer:?}");
     verdict.refused("a path that is no ASCII", &answer, answer.status.as_u16(), None);
-    verdict.end(10);
+    verdict.end(13);
     assert_eq!(world.everything().await, before, "a refused call changed something");
     world.assert_healthy().await;
 }
