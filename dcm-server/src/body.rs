@@ -44,7 +44,9 @@ pub(crate) async fn read(body: &mut Incoming, limit: usize, patience: Duration) 
             drain(body).await;
             Err(too_large(limit))
         }
-        Ok(Err(error)) => Err(Error::invalid("The body ended too early, or its chunks cannot be read").with_source(error).into()),
+        Ok(Err(error)) => Err(Error::invalid("The body ended too early, or its chunks cannot be read")
+            .with_source(error)
+            .into()),
         Err(_) => {
             let message = format!("The body did not arrive within {} s", patience.as_secs());
             Err(Failure::with_status(StatusCode::REQUEST_TIMEOUT, Error::invalid(message)))
