@@ -104,12 +104,12 @@ select t.id, t.request_id, t.name, t.wave_number, t.status, t.created_at, t.comp
 from requests r join task_lists t on t.request_id = r.id where r.project_id = :id
 order by t.wave_number, t.created_at, t.id
 
+-- Not in order: a sort over the whole project costs more than one in each task, which the engine makes.
 -- name: hierarchy_subtasks
 select s.id, s.task_list_id, s.agent_type, s.agent_id, s.description, s.status, s.blocked_by, s.created_at,
     s.started_at, s.completed_at, s.result
 from requests r join task_lists t on t.request_id = r.id join subtasks s on s.task_list_id = t.id
 where r.project_id = :id
-order by s.created_at, s.id
 
 -- name: active_agents
 select p.id, p.name, p.path, r.session_id, r.id, s.id, s.agent_type, s.agent_id, s.status, s.description,

@@ -8,7 +8,7 @@ use crate::api::blocking::{
 };
 use crate::api::hierarchy::{
     ActiveAgentList, ActiveAgents, Hierarchy, HierarchyCounts, HierarchyGet, ProjectNode, RequestNode,
-    TaskNode,
+    SubtaskNode, TaskNode,
 };
 use crate::api::messages::{
     Inbox, MessageInbox, MessageList, MessagePage, MessageView, Receipts, ReceiptsGet,
@@ -134,7 +134,9 @@ impl Run<HierarchyGet> for Dcm {
         }
         let mut tasks = BTreeMap::<_, Vec<_>>::new();
         for task in rows.tasks {
-            let node = TaskNode { subtasks: subtasks.remove(&task.id).unwrap_or_default(), task };
+            let mut of_task: Vec<SubtaskNode> = subtasks.remove(&task.id).unwrap_or_default();
+            of_task.sort_by_key(|subtask| (subtask.created_at, subtask.id));
+            let node = TaskNode { subtasks: of_task, task };
             tasks.entry(node.task.request_id).or_default().push(node);
         }
         let requests = rows

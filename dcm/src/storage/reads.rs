@@ -137,7 +137,7 @@ pub struct HierarchyRows {
     pub requests: Vec<Request>,
     /// Their tasks, by wave, then by creation.
     pub tasks: Vec<Task>,
-    /// Their subtasks, by creation.
+    /// Their subtasks, in any order.
     pub subtasks: Vec<SubtaskNode>,
 }
 
