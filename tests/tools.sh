@@ -13,7 +13,7 @@ install_packages() {
   command -v apt-get >/dev/null || fail "please install $* (there is no apt-get here to do it)"
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -y)
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || fail "please install $* (there is no sudo here to do it)"
+    command -v sudo >/dev/null || fail "please install $* (as root: apt-get install --no-install-recommends $*); there is no sudo here to do it"
     apt=(sudo -n "${apt[@]}")
   fi
   say "installing $*"

@@ -10,7 +10,8 @@ pub struct ServerConfig {
     pub allowed_hosts: Vec<String>,
     /// Origins (`http://host:port`) whose pages may call the service, beside its own.
     pub allowed_origins: Vec<String>,
-    /// The keys that callers must present one of; nobody needs one when there is none.
+    /// The keys that callers must present one of; nobody needs one when there is none. A listener that other machines
+    /// reach needs at least one, and each of at least [`ServerConfig::OPEN_KEY_BYTES`] bytes.
     pub api_keys: Vec<String>,
     /// The bounds.
     pub limits: Limits,
@@ -28,6 +29,26 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
+    /// How long a key must be, in bytes, on an address that other machines reach: sixteen random characters of base64
+    /// are 96 bits, which nobody guesses over a network.
+    pub const OPEN_KEY_BYTES: usize = 16;
+
+    /// What `keys` lack to guard an address that other machines reach, as an instruction; never shows a key.
+    #[must_use]
+    pub fn too_open(keys: &[String]) -> Option<String> {
+        if keys.is_empty() {
+            return Some(
+                "an API key is needed: set DCM_API_KEYS (openssl rand -base64 24 makes one)".to_owned(),
+            );
+        }
+        let short = keys.iter().map(String::len).find(|length| *length < Self::OPEN_KEY_BYTES)?;
+        Some(format!(
+            "a key of {short} bytes in DCM_API_KEYS can be guessed there: give each at least {} bytes (openssl rand \
+             -base64 24 makes one)",
+            Self::OPEN_KEY_BYTES
+        ))
+    }
+
     /// The origins of a dashboard on this machine.
     #[must_use]
     pub fn dashboard_origins(port: u16) -> Vec<String> {

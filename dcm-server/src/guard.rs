@@ -39,10 +39,10 @@ impl fmt::Debug for Guard {
 
 impl Guard {
     pub(crate) fn new(config: &ServerConfig, bound: SocketAddr) -> Result<Self, String> {
-        if !bound.ip().is_loopback() && config.api_keys.is_empty() {
-            return Err(format!(
-                "{bound} can be reached from other machines, so an API key is needed: set DCM_API_KEYS, or HOST=127.0.0.1"
-            ));
+        if !bound.ip().is_loopback()
+            && let Some(missing) = ServerConfig::too_open(&config.api_keys)
+        {
+            return Err(format!("{bound} can be reached from other machines: {missing}, or HOST=127.0.0.1"));
         }
         let hosts = config
             .allowed_hosts

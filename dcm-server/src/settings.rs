@@ -102,7 +102,8 @@ pub(crate) struct Store {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access")]
 pub(crate) struct AccessSettings {
-    /// Keys, separated by commas; with any, callers send one as `Authorization: Bearer KEY`.
+    /// Keys, separated by commas; with any, callers send one as `Authorization: Bearer KEY`. Where other machines reach the
+    /// server, each needs 16 bytes.
     #[arg(long, env = "DCM_API_KEYS", value_name = "KEYS", value_parser = keys)]
     pub(crate) api_keys: Option<SecretList>,
     /// Names (host or host:port, separated by commas) beside localhost under which the server may be called.
@@ -120,7 +121,7 @@ pub(crate) struct AccessSettings {
     /// development or production; production needs a `WS_AUTH_SECRET` of its own.
     #[arg(long, env = "DCM_ENV", value_name = "MODE", value_parser = mode)]
     pub(crate) dcm_env: Option<Mode>,
-    /// The same under its old name; production in one of the two is production.
+    /// The same under its old name; production in one of the two is production, and test is development.
     #[arg(long, env = "NODE_ENV", value_name = "MODE", value_parser = node_mode)]
     pub(crate) node_env: Option<Mode>,
 }

@@ -138,13 +138,13 @@ async fn bind(host: &str, port: u16, variable: &str) -> Result<TcpListener, Stop
     })
 }
 
-/// What the listeners allow; an address that others reach needs a key.
+/// What the listeners allow; an address that others reach needs keys that cannot be guessed.
 fn server_config(plan: &Plan, bound: &[Bound]) -> Result<ServerConfig, Stop> {
     if let Some(open) = bound.iter().find(|bound| !bound.address.ip().is_loopback())
-        && plan.api_keys.is_empty()
+        && let Some(missing) = ServerConfig::too_open(&plan.api_keys)
     {
         return Err(Stop::Configuration(format!(
-            "HOST (--host) is {:?}: other machines reach {}, which needs an API key; set DCM_API_KEYS, or HOST=127.0.0.1",
+            "HOST (--host) is {:?}: other machines reach {}; {missing}, or HOST=127.0.0.1",
             plan.host, open.address
         )));
     }

@@ -204,8 +204,17 @@ async fn without_a_key_only_this_machine() {
     assert!(error.to_string().contains("DCM_API_KEYS"), "{error}");
 
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let one_short = vec!["a-key-of-16-byte".to_owned(), "fifteen-bytes-k".to_owned()];
+    let config = Arc::new(ServerConfig { api_keys: one_short, ..ServerConfig::default() });
+    let error = serve(listener, Role::Api, dcm.clone(), config, std::future::ready(())).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("15 bytes in DCM_API_KEYS"), "{error}");
+    assert!(!error.to_string().contains("fifteen"), "{error}");
+
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let address = ([127, 0, 0, 1], listener.local_addr().unwrap().port()).into();
-    let config = Arc::new(ServerConfig { api_keys: vec!["key".to_owned()], ..ServerConfig::default() });
+    let config =
+        Arc::new(ServerConfig { api_keys: vec!["a-key-of-16-byte".to_owned()], ..ServerConfig::default() });
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(serve(listener, Role::Api, dcm.clone(), config, stopped));
     let server = Server { address, stop: Some(stop), serving };

@@ -77,6 +77,10 @@ fn a_bad_value_names_variable_value_and_fix() {
 fn an_open_address_needs_a_key() {
     let text = refused(&[("HOST", "0.0.0.0")], &[]);
     assert_says(&text, &["HOST", "0.0.0.0", "DCM_API_KEYS"]);
+
+    let text = refused(&[("HOST", "0.0.0.0"), ("DCM_API_KEYS", "hush")], &[]);
+    assert_says(&text, &["HOST", "0.0.0.0", "4 bytes in DCM_API_KEYS", "16 bytes", "openssl rand"]);
+    assert!(!text.contains("hush"), "{text}");
 }
 
 #[test]
