@@ -42,7 +42,9 @@ impl Guard {
         if !bound.ip().is_loopback()
             && let Some(missing) = ServerConfig::too_open(&config.api_keys)
         {
-            return Err(format!("{bound} can be reached from other machines: {missing}, or HOST=127.0.0.1"));
+            return Err(format!(
+                "{bound} can be reached from other machines: {missing}, or set HOST=127.0.0.1"
+            ));
         }
         let hosts = config
             .allowed_hosts

@@ -42,7 +42,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Addresses")]
 pub(crate) struct Listen {
-    /// Name or address to listen on; one that other machines reach needs an API key.
+    /// Name or address to listen on; one that other machines reach needs an API key of 16 bytes.
     #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
     pub(crate) host: String,
     /// Port of the REST interface; 0 takes a free one.

@@ -144,7 +144,7 @@ fn server_config(plan: &Plan, bound: &[Bound]) -> Result<ServerConfig, Stop> {
         && let Some(missing) = ServerConfig::too_open(&plan.api_keys)
     {
         return Err(Stop::Configuration(format!(
-            "HOST (--host) is {:?}: other machines reach {}; {missing}, or HOST=127.0.0.1",
+            "HOST (--host) is {:?}: other machines reach {}; {missing}, or set HOST=127.0.0.1",
             plan.host, open.address
         )));
     }
@@ -214,7 +214,14 @@ fn announce(bound: &[Bound], store: &str) {
         let _ = writeln!(text, "  {name:<12} {scheme}://{address}");
     }
     let _ = writeln!(text, "  {:<12} {store}", "data");
-    let _ = writeln!(text, "Record the sessions there are: dcm import ~/.claude/projects");
+    if let Some(api) = bound.iter().find(|bound| bound.role == Role::Api) {
+        // `dcm` looks for the default port by itself.
+        let elsewhere = match api.address.port() {
+            3847 => String::new(),
+            port => format!("--url http://127.0.0.1:{port} "),
+        };
+        let _ = writeln!(text, "Record the sessions there are: dcm import {elsewhere}~/.claude/projects");
+    }
     say(&text);
 }
 

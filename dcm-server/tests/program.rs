@@ -81,6 +81,9 @@ fn an_open_address_needs_a_key() {
     let text = refused(&[("HOST", "0.0.0.0"), ("DCM_API_KEYS", "hush")], &[]);
     assert_says(&text, &["HOST", "0.0.0.0", "4 bytes in DCM_API_KEYS", "16 bytes", "openssl rand"]);
     assert!(!text.contains("hush"), "{text}");
+
+    let text = refused(&[("HOST", "::"), ("DCM_API_KEYS", "a-key-of-16-byte,hush-hush")], &[]);
+    assert_says(&text, &["HOST", "9 bytes in DCM_API_KEYS"]);
 }
 
 #[test]
