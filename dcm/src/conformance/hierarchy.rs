@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::expect::{must, not_found, place, same_order};
 use super::fixture::{Fixture, hierarchy_now, record};
-use super::inputs::{self, object};
+use super::inputs::{self, object, observed};
+use super::scene::Scene;
 use crate::api::Api;
 use crate::api::actions::ActionRecord;
 use crate::api::hierarchy::{ActiveAgents, HierarchyCounts, HierarchyGet};
@@ -81,6 +82,23 @@ pub async fn the_whole_tree_in_order(api: &impl Api) {
     assert_eq!(subtask.task_id, subtask.task_list_id, "both names of the task agree");
     assert_eq!(subtask.blocked_by, Some(vec![nodes[0].tasks[0].subtasks[0].id]), "the subtask's blockers");
     assert_eq!(subtask.agent_id, Some(fixture.name("agent")), "the subtask's agent");
+}
+
+/// Subtasks stand in the order of their creation, also when they are told of in another one.
+pub async fn subtasks_by_creation_not_by_arrival(api: &impl Api) {
+    let scene = Scene::new();
+    let agents = [1, 2, 3].map(|n| scene.fixture.name(&format!("agent-{n}")));
+    let [first, second, third] = &agents;
+    let prompt = observed::prompt("p-1", scene.at(0), "Look around");
+    scene.send(api, vec![prompt, observed::agent_started(third, scene.at(9))]).await;
+    scene.send(api, vec![observed::agent_started(first, scene.at(3))]).await;
+    scene.send(api, vec![observed::agent_started(second, scene.at(6))]).await;
+    let requests = scene.requests(api).await;
+    let [request] = &requests[..] else { panic!("one prompt is one request, not {}", requests.len()) };
+    let found = request.tasks.iter().flat_map(|task| &task.subtasks);
+    let found: Vec<_> =
+        found.filter_map(|subtask| subtask.agent_id.clone()).filter(|agent| agents.contains(agent)).collect();
+    same_order(&found, &agents, "subtasks by creation, not by arrival");
 }
 
 /// The numbers count each row once, however many children it has.

@@ -105,6 +105,7 @@ macro_rules! for_each_conformance_case {
             }
             hierarchy {
                 the_whole_tree_in_order: hierarchy_get;
+                subtasks_by_creation_not_by_arrival: hierarchy_get;
                 numbers_count_each_row_once: hierarchy_get;
                 empty_and_unknown_projects: hierarchy_get;
                 results_show_in_the_tree: hierarchy_get;

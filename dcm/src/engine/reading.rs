@@ -32,7 +32,9 @@ use crate::api::system::{
 use crate::api::tasks::{TaskDetail, TaskGet, TaskList, TaskPage, TaskWithSubtasks};
 use crate::error::{Error, Result};
 use crate::model::{Blocking, Receipt};
-use crate::storage::{ActionFilter, ActiveFilter, InboxQuery, Page, RequestFilter, SubtaskFilter};
+use crate::storage::{
+    ActionFilter, ActiveFilter, HierarchyRows, InboxQuery, Page, RequestFilter, SubtaskFilter,
+};
 use std::collections::BTreeMap;
 
 /// The agent id under which the dashboard looks at everybody's mail.
@@ -123,33 +125,34 @@ impl Run<HierarchyGet> for Dcm {
     async fn run(&self, operation: HierarchyGet) -> Result<Hierarchy> {
         let rows =
             self.store().hierarchy(operation.project_id).await?.ok_or_else(|| Error::not_found("Project"))?;
-        let counts = HierarchyCounts {
-            requests: rows.requests.len(),
-            tasks: rows.tasks.len(),
-            subtasks: rows.subtasks.len(),
-        };
-        let mut subtasks = BTreeMap::<_, Vec<_>>::new();
-        for subtask in rows.subtasks {
-            subtasks.entry(subtask.task_list_id).or_default().push(subtask);
-        }
-        let mut tasks = BTreeMap::<_, Vec<_>>::new();
-        for task in rows.tasks {
-            let mut of_task: Vec<SubtaskNode> = subtasks.remove(&task.id).unwrap_or_default();
-            of_task.sort_by_key(|subtask| (subtask.created_at, subtask.id));
-            let node = TaskNode { subtasks: of_task, task };
-            tasks.entry(node.task.request_id).or_default().push(node);
-        }
-        let requests = rows
-            .requests
-            .into_iter()
-            .map(|request| RequestNode { tasks: tasks.remove(&request.id).unwrap_or_default(), request })
-            .collect();
-        Ok(Hierarchy {
-            hierarchy: ProjectNode { project: rows.project, requests },
-            stats: rows.stats,
-            counts,
-        })
+        Ok(tree(rows))
     }
+}
+
+/// The tree of rows that come flat: subtasks in any order, the rest already in its own.
+fn tree(rows: HierarchyRows) -> Hierarchy {
+    let counts = HierarchyCounts {
+        requests: rows.requests.len(),
+        tasks: rows.tasks.len(),
+        subtasks: rows.subtasks.len(),
+    };
+    let mut subtasks = BTreeMap::<_, Vec<_>>::new();
+    for subtask in rows.subtasks {
+        subtasks.entry(subtask.task_list_id).or_default().push(subtask);
+    }
+    let mut tasks = BTreeMap::<_, Vec<_>>::new();
+    for task in rows.tasks {
+        let mut of_task: Vec<SubtaskNode> = subtasks.remove(&task.id).unwrap_or_default();
+        of_task.sort_by_key(|subtask| (subtask.created_at, subtask.id));
+        let node = TaskNode { subtasks: of_task, task };
+        tasks.entry(node.task.request_id).or_default().push(node);
+    }
+    let requests = rows
+        .requests
+        .into_iter()
+        .map(|request| RequestNode { tasks: tasks.remove(&request.id).unwrap_or_default(), request })
+        .collect();
+    Hierarchy { hierarchy: ProjectNode { project: rows.project, requests }, stats: rows.stats, counts }
 }
 
 impl Run<ActiveAgents> for Dcm {
@@ -397,5 +400,52 @@ impl Run<BlockingGet> for Dcm {
             blocked_by,
             blocking,
         })
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::EngineConfig;
+    use crate::api::Execute;
+    use crate::api::ingest::{Ingest, Observation};
+    use crate::time::{Clock, SystemClock};
+
+    #[tokio::test]
+    async fn a_store_may_give_subtasks_in_any_order() {
+        let dcm = Dcm::open_in_memory(EngineConfig::default()).await.unwrap();
+        let at = SystemClock.now();
+        let (key, text) = ("p1".to_owned(), "Work".to_owned());
+        let mut observations = vec![Observation::Prompt { key, at, text, prompt_type: None, metadata: None }];
+        // The second and the third begin at the same time: then ids decide.
+        for (agent, after) in [("a", 1), ("b", 2), ("c", 2), ("d", 3)] {
+            observations.push(Observation::AgentStarted {
+                agent_id: agent.to_owned(),
+                at: at.plus_millis(after),
+                prompt_key: None,
+                agent_type: None,
+                description: None,
+                metadata: None,
+            });
+        }
+        let session_id = "session".to_owned();
+        let project_path = Some("/srv/project".to_owned());
+        let ingest = Ingest { session_id, project_path, source: None, observations };
+        let project = dcm.execute(ingest).await.unwrap().project_id.unwrap();
+
+        let mut rows = dcm.store().hierarchy(project).await.unwrap().unwrap();
+        rows.subtasks.sort_by_key(|subtask| (subtask.created_at, subtask.id));
+        let agents: Vec<_> = rows.subtasks.iter().map(|subtask| subtask.agent_id.clone()).collect();
+        assert_eq!(agents.len(), 5, "the main agent and four more");
+        for turn in 0..agents.len() {
+            let mut rows = rows.clone();
+            rows.subtasks.reverse();
+            rows.subtasks.rotate_left(turn);
+            let tree = tree(rows);
+            let subtasks = &tree.hierarchy.requests[0].tasks[0].subtasks;
+            let found: Vec<_> = subtasks.iter().map(|subtask| subtask.agent_id.clone()).collect();
+            assert_eq!(found, agents);
+        }
+        dcm.close().await;
     }
 }
