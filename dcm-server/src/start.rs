@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,14 +215,27 @@ fn announce(bound: &[Bound], store: &str) {
     }
     let _ = writeln!(text, "  {:<12} {store}", "data");
     if let Some(api) = bound.iter().find(|bound| bound.role == Role::Api) {
-        // `dcm` looks for the default port by itself.
-        let elsewhere = match api.address.port() {
-            3847 => String::new(),
-            port => format!("--url http://127.0.0.1:{port} "),
-        };
-        let _ = writeln!(text, "Record the sessions there are: dcm import {elsewhere}~/.claude/projects");
+        let _ = writeln!(
+            text,
+            "Record the sessions there are: dcm import {}~/.claude/projects",
+            url_option(api.address)
+        );
     }
     say(&text);
+}
+
+/// The option that leads `dcm` on this machine to `api`: none where it looks by itself.
+fn url_option(api: SocketAddr) -> String {
+    let ip = match api.ip() {
+        // Everything on this machine is reached over its loopback address.
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    match SocketAddr::new(ip, api.port()) {
+        address if address == SocketAddr::from((Ipv4Addr::LOCALHOST, 3847)) => String::new(),
+        address => format!("--url http://{address} "),
+    }
 }
 
 fn say(text: &str) {
@@ -269,5 +282,25 @@ impl Signals {
     async fn wait(self) -> &'static str {
         let _ = tokio::signal::ctrl_c().await;
         "Ctrl-C"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_leads_to_where_the_server_listens() {
+        for (bound, option) in [
+            ("127.0.0.1:3847", ""),
+            ("0.0.0.0:3847", ""),
+            ("127.0.0.1:4000", "--url http://127.0.0.1:4000 "),
+            ("0.0.0.0:4000", "--url http://127.0.0.1:4000 "),
+            ("[::1]:3847", "--url http://[::1]:3847 "),
+            ("[::]:3847", "--url http://[::1]:3847 "),
+            ("192.0.2.7:3847", "--url http://192.0.2.7:3847 "),
+        ] {
+            assert_eq!(url_option(bound.parse().unwrap()), option, "{bound}");
+        }
     }
 }

@@ -227,8 +227,9 @@ fn it_starts_says_where_and_stops_when_told() {
     let file = directory.path().join(".local/share/dcm/dcm.db");
     assert_says(&said[4], &[file.to_str().unwrap(), "embedded"]);
     assert!(file.exists());
-    assert_says(&said[5], &["dcm import"]);
     let address = |line: &str| line.rsplit("//").next().unwrap().to_owned();
+    let import = format!("dcm import --url http://{} ~/.claude/projects", address(&said[1]));
+    assert_says(&said[5], &[&import]);
     let [api, sockets, dashboard] = [address(&said[1]), address(&said[2]), address(&said[3])];
     assert!(ask(&api, "/health").starts_with("HTTP/1.1 200 "));
     assert!(ask(&sockets, "/health").contains("\"type\":\"websocket\""));
