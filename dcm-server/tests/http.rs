@@ -71,9 +71,10 @@ async fn bad_input_is_a_400_that_says_what_is_wrong() {
     let answer = server.send("POST", "/api/tasks", &[], b"{\"name\":\"\xff\"}").await;
     assert_eq!((answer.status, answer.error().as_str()), (400, "Malformed JSON"));
     let answer = server.post("/api/tasks", "[1]").await;
+    let message = "the body must be a JSON object, such as {}";
     assert_eq!(
         (answer.status, answer.json()),
-        (400, serde_json::json!({"error": "Validation failed", "details": {}}))
+        (400, serde_json::json!({"error": "Validation failed", "details": {}, "message": message}))
     );
     let answer = server.post("/api/tasks", "{\"request_id\":\"x\"}").await;
     assert_eq!((answer.status, answer.error().as_str()), (400, "Validation failed: Invalid request_id"));

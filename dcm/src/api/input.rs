@@ -357,6 +357,9 @@ pub struct FieldSource {
     pub body: BTreeMap<String, Box<RawValue>>,
 }
 
+/// What a body that is JSON but no object is told; `details` stays empty for it, as the clients expect.
+const NO_OBJECT: &str = "the body must be a JSON object, such as {}";
+
 impl FieldSource {
     /// A source for `body`, which must be a JSON object.
     ///
@@ -369,9 +372,9 @@ impl FieldSource {
         })?;
         match serde_json::from_str(text) {
             Ok(body) => Ok(Self { path, query: Vec::new(), body }),
-            Err(error) if error.is_data() => {
-                Err(Error::invalid("Validation failed").with_details(FieldErrors::new()))
-            }
+            Err(error) if error.is_data() => Err(Error::invalid("Validation failed")
+                .with_details(FieldErrors::new())
+                .with_extra("message", NO_OBJECT)),
             Err(error) => Err(Error::invalid("Malformed JSON").with_extra("message", error.to_string())),
         }
     }

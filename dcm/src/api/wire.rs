@@ -189,7 +189,10 @@ mod tests {
         let error = from_request::<TaskCreate>(vec![], vec![], b"{").unwrap_err();
         assert_eq!(error.message(), "Malformed JSON");
         let error = from_request::<TaskCreate>(vec![], vec![], b"[]").unwrap_err();
-        assert_eq!(error.to_body(), serde_json::json!({"error": "Validation failed", "details": {}}));
+        assert_eq!(
+            error.to_body(),
+            serde_json::json!({"error": "Validation failed", "details": {}, "message": "the body must be a JSON object, such as {}"})
+        );
     }
 
     #[test]
