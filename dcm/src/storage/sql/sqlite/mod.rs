@@ -1,9 +1,10 @@
-//! The embedded store: one thread that writes, a few that read.
+//! The embedded store: one thread that writes, a few that read, one that moves the write-ahead log into the database.
 //!
 //! Callers put jobs into a queue and await the answer. The threads own the connections; nothing of SQLite is touched
 //! on a thread of the async runtime.
 
 mod bind;
+mod checkpoint;
 mod deadline;
 mod fault;
 mod file;
@@ -84,7 +85,7 @@ impl SqliteDriver {
     }
 
     fn start(parts: Parts) -> Result<Self> {
-        let Parts { writer, readers, lock } = parts;
+        let Parts { mut writer, readers, checkpointer, lock } = parts;
         let file = writer.file.clone();
         let unwritable = Arc::clone(&writer.unwritable);
         let reader_deadlines = readers.iter().map(|session| session.deadline.clone()).collect();
@@ -109,6 +110,12 @@ impl SqliteDriver {
             let reads = Arc::clone(&reads);
             threads.push(spawn("dcm-sqlite-read", Box::new(move || work(&reads, &session)))?);
         }
+        let mut checkpoints = None;
+        if let Some(checkpointer) = checkpointer {
+            let (kept, database) = std::sync::mpsc::channel();
+            let run = move || drop(kept.send(checkpointer.run()));
+            checkpoints = Some((spawn("dcm-sqlite-log", Box::new(run))?, database));
+        }
         spawn(
             "dcm-sqlite-write",
             Box::new(move || {
@@ -117,8 +124,15 @@ impl SqliteDriver {
                 for thread in threads {
                     drop(thread.join());
                 }
+                // Without the hook the thread that it wakes ends.
+                writer.leave_checkpoints_to_nobody();
+                let database = checkpoints.map(|(thread, database)| {
+                    drop(thread.join());
+                    database.recv()
+                });
                 writer.checkpoint();
                 drop(writer);
+                drop(database);
                 drop(lock);
                 drop(running);
             }),

@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
+use super::checkpoint::Checkpointer;
 use super::deadline::Deadline;
 use super::fault::Fault;
 use super::file::StoreFile;
@@ -51,6 +52,8 @@ pub(super) struct Parts {
     pub(super) writer: Session,
     /// Empty for a store in memory: a second connection would see another store.
     pub(super) readers: Vec<Session>,
+    /// None for a store in memory, which has no log.
+    pub(super) checkpointer: Option<Checkpointer>,
     /// Unlocked by the operating system when it is closed, however the process ends.
     pub(super) lock: Option<File>,
 }
@@ -65,8 +68,7 @@ pub(super) fn open(path: &Path, readers: usize, setup: Setup) -> Result<Parts> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut writer = Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
         .and_then(|connection| {
-            connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
-            connection.pragma_update(None, "wal_autocheckpoint", 2000)?;
+            connection.pragma_update(None, "journal_size_limit", 32 * 1024 * 1024)?;
             session(connection, setup.registry, Some(with_suffix(&path, "-wal")))
         })
         .map_err(cannot_open)?;
@@ -86,6 +88,10 @@ pub(super) fn open(path: &Path, readers: usize, setup: Setup) -> Result<Parts> {
     }
     migrate(&writer, setup.migrations)?;
     writer.file = Some(StoreFile::opened(&path)?);
+    let own = Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .and_then(|connection| session(connection, setup.registry, None))
+        .map_err(cannot_open)?;
+    let checkpointer = Checkpointer::of(&mut writer.connection, own.connection, &path)?;
     let reader = || {
         Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY)
             .and_then(|connection| {
@@ -95,7 +101,7 @@ pub(super) fn open(path: &Path, readers: usize, setup: Setup) -> Result<Parts> {
             .map_err(cannot_open)
     };
     let readers = (0..readers.max(1)).map(|_| reader()).collect::<Result<_>>()?;
-    Ok(Parts { writer, readers, lock: Some(lock) })
+    Ok(Parts { writer, readers, checkpointer: Some(checkpointer), lock: Some(lock) })
 }
 
 /// Opens a store that lives as long as its one connection.
@@ -104,7 +110,7 @@ pub(super) fn open_in_memory(setup: Setup) -> Result<Parts> {
         .and_then(|connection| session(connection, setup.registry, None))
         .map_err(|error| Error::internal(format!("cannot open a store in memory: {error}")))?;
     migrate(&writer, setup.migrations)?;
-    Ok(Parts { writer, readers: Vec::new(), lock: None })
+    Ok(Parts { writer, readers: Vec::new(), checkpointer: None, lock: None })
 }
 
 fn session(

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 
 use super::bind::{answer, bind};
 use super::deadline::Deadline;
@@ -191,6 +192,14 @@ impl Session {
         let length = self.log.as_ref().and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len());
         if length > LONG_LOG {
             self.checkpoint();
+        }
+    }
+
+    /// Ends the thread that moves the write-ahead log, which lives as long as the writer's hook.
+    pub(super) fn leave_checkpoints_to_nobody(&mut self) {
+        let none = None::<fn(&mut Wal, i32) -> rusqlite::Result<()>>;
+        if let Err(error) = self.connection.wal_hook(none) {
+            tracing::warn!(%error, "the write-ahead log is still watched");
         }
     }
 

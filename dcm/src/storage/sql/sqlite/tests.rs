@@ -414,6 +414,31 @@ async fn a_log_that_grew_long_is_emptied() {
     assert_eq!(count(&driver).await, 69);
 }
 
+/// Nobody pauses, so the thread that moves the log never gets to its end; the writer does, when it has grown long.
+#[tokio::test]
+async fn a_log_that_is_written_all_the_time_starts_anew() {
+    let (folder, driver) = opened();
+    let log = folder.path().join("store/dcm.db-wal");
+    let body = "x".repeat(64 << 10);
+    let (mut longest, mut id) = (0, 0);
+    // 160 MiB in all.
+    for _ in 0..160 {
+        let rows = (id..id + 16).map(|id| insert(id, &body)).collect();
+        id += 16;
+        write(&driver, rows).await.unwrap();
+        longest = longest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    let most = u64::from(checkpoint::LONG.unsigned_abs()) * 4096;
+    assert!(longest > most / 2, "the log is moved long before it is long: {longest}");
+    assert!(longest < most * 3 / 2, "the log was not started anew: {longest}");
+    assert_eq!(count(&driver).await, id);
+    driver.close().await;
+    assert_eq!(std::fs::metadata(&log).map_or(0, |log| log.len()), 0);
+    let again = open_with(&folder, MIGRATIONS).unwrap();
+    assert_eq!(count(&again).await, id);
+    again.close().await;
+}
+
 #[tokio::test]
 async fn migrations_run_once_and_must_not_change() {
     const CHANGED: &[Migration] =
