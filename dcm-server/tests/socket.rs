@@ -215,7 +215,7 @@ async fn what_an_agent_missed_is_there_when_it_comes_back() {
     let server = ws().await;
     let mut other = Socket::open(&server, "/").await;
     other.must(auth("b")).await;
-    let hello = json!({"type": "auth", "agent_id": "a", "dedupe": true});
+    let hello = json!({"type": "auth", "agent_id": "a", "dedupe": true, "acknowledges": true});
     let mut agent = Socket::open(&server, "/").await;
     agent.must(json!({"type": "unsubscribe", "channel": "global"})).await;
     agent.must(hello.clone()).await;

@@ -196,3 +196,90 @@ async fn half_open_connections_end() {
     drop(gone);
     watched.is_alive().await;
 }
+
+/// Who takes events slowly, and says that he lives, is heard: his acknowledgements count and he is not given up.
+#[tokio::test]
+async fn who_is_slow_is_heard_while_much_waits_for_him() {
+    let limits = Limits {
+        ping_interval: Duration::from_millis(100),
+        ping_timeout: Duration::from_secs(1),
+        frames_per_second: 100_000,
+        ..Limits::default()
+    };
+    let server = start(Role::Ws, with_limits(limits)).await;
+    let hello = json!({"type": "auth", "agent_id": "a", "dedupe": true, "acknowledges": true});
+    let quietly = async || {
+        let mut socket = Socket::open(&server, "/").await;
+        socket.must(json!({"type": "unsubscribe", "channel": "global"})).await;
+        socket
+    };
+    let mut slow = quietly().await;
+    slow.must(hello.clone()).await;
+    drop(slow);
+    let mut publisher = quietly().await;
+    publisher.must(json!({"type": "auth", "agent_id": "p"})).await;
+    // More than the buffers of both systems.
+    let (many, filler) = (600, "x".repeat(20_000));
+    for number in 0..many {
+        let data = json!({"n": number, "filler": filler});
+        publisher
+            .must(json!({"type": "publish", "channel": "agents/a", "event": "system.info", "data": data}))
+            .await;
+    }
+    let mut slow = quietly().await;
+    slow.send(&hello).await;
+    let first = slow.of_type("event").await;
+    // It takes nothing for several times the patience of the server, but it is there.
+    let mut beat = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..25 {
+        beat.tick().await;
+        slow.send(&json!({"type": "ack", "message_id": first["id"]})).await;
+    }
+    let mut last = first;
+    for number in 1..many {
+        last = slow.of_type("event").await;
+        assert_eq!(last["data"]["n"], number, "in order, without a hole");
+        if number % 10 == 0 {
+            slow.send(&json!({"type": "ack", "position": last["position"]})).await;
+        }
+    }
+    slow.send(&json!({"type": "ack", "position": last["position"]})).await;
+    slow.is_alive().await;
+    drop((slow, publisher));
+    let mut again = quietly().await;
+    again.must(hello).await;
+    let mut publisher = quietly().await;
+    publisher.must(json!({"type": "auth", "agent_id": "p"})).await;
+    publisher
+        .must(json!({"type": "publish", "channel": "agents/a", "event": "system.info", "data": {"n": "new"}}))
+        .await;
+    assert_eq!(again.of_type("event").await["data"]["n"], "new", "all acknowledgements were heard");
+}
+
+/// A part of a message shows that somebody is there, and counts as a frame.
+#[tokio::test]
+async fn fragments_are_signs_of_life_and_frames() {
+    let limits = Limits {
+        ping_interval: Duration::from_millis(100),
+        ping_timeout: Duration::from_millis(400),
+        frames_per_second: 50,
+        ..Limits::default()
+    };
+    let server = start(Role::Ws, with_limits(limits)).await;
+    let mut socket = Socket::open(&server, "/").await;
+    socket.raw(&frame(TEXT, br#"{"type":"#)).await;
+    let mut beat = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..15 {
+        beat.tick().await;
+        socket.raw(&frame(0, b" ")).await;
+    }
+    socket.raw(&frame(0x80, br#""ping"}"#)).await;
+    socket.of_type("pong").await;
+    socket.raw(&frame(TEXT, b"")).await;
+    for _ in 0..500 {
+        if socket.stream.try_write(&frame(0, b"")).is_err() {
+            break;
+        }
+    }
+    assert_eq!(socket.closed().await.0, 1008);
+}

@@ -1,6 +1,8 @@
 -- name: log_page_of
 select seq, id, name, created_at, channels, data, summary from events
-where seq > :after and channels && :channels::text[] order by seq limit :limit
+where seq > :after and seq <= (select greatest(first_seq - 1, :after) from event_log_head) + :span::bigint
+    and channels && :channels::text[]
+order by seq limit :limit
 
 -- Other nodes look into the log when they hear this. It says who speaks, and nothing of what was written: the rows are
 -- the truth.
@@ -18,7 +20,8 @@ where epoch = :epoch
 delete from agent_channels a using unnest(:agent_id::text[], :channel::text[]) as x (agent_id, channel)
 where a.agent_id = x.agent_id and a.channel = x.channel
 
--- Positions only move forward, whichever node writes first.
+-- Positions only move forward, whichever node writes first; but an agent that begins to acknowledge has got only what it
+-- has acknowledged, and not all that was written to its connection.
 -- name: make_agent_channels
 insert into agent_channels as a (agent_id, channel, epoch, seq, sent_seq, acknowledges, holder, updated_at)
 select x.agent_id, x.channel, x.epoch, x.seq, x.sent_seq, x.acknowledges, x.take, x.updated_at
@@ -28,14 +31,16 @@ from unnest(
 ) as x (agent_id, channel, epoch, seq, sent_seq, acknowledges, take, release, updated_at)
 order by x.agent_id, x.channel
 on conflict (agent_id, channel) do update set
-    seq = case when (excluded.epoch, excluded.seq) > (a.epoch, a.seq) then excluded.seq else a.seq end,
+    seq = case when (excluded.epoch, excluded.seq) > (a.epoch, a.seq)
+        or (excluded.epoch = a.epoch and excluded.acknowledges and not a.acknowledges) then excluded.seq else a.seq end,
     sent_seq = case when excluded.epoch > a.epoch then excluded.sent_seq else greatest(a.sent_seq, excluded.sent_seq) end,
     epoch = greatest(a.epoch, excluded.epoch), acknowledges = a.acknowledges or excluded.acknowledges,
     holder = coalesce(excluded.holder, a.holder), updated_at = excluded.updated_at
 
 -- name: move_agent_channels
 update agent_channels a set
-    seq = case when (x.epoch, x.seq) > (a.epoch, a.seq) then x.seq else a.seq end,
+    seq = case when (x.epoch, x.seq) > (a.epoch, a.seq)
+        or (x.epoch = a.epoch and x.acknowledges and not a.acknowledges) then x.seq else a.seq end,
     sent_seq = case when x.epoch > a.epoch then x.sent_seq else greatest(a.sent_seq, x.sent_seq) end,
     epoch = greatest(a.epoch, x.epoch), acknowledges = a.acknowledges or x.acknowledges,
     holder = coalesce(x.take, nullif(a.holder, x.release)), updated_at = x.updated_at

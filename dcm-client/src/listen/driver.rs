@@ -101,6 +101,8 @@ enum Waiting {
 struct Session {
     socket: Socket,
     waiting: HashMap<String, Waiting>,
+    /// Whether the server knows whose acknowledgements it gets.
+    introduced: bool,
     /// Whether everything that a connection begins with was answered.
     complete: bool,
     quiet_until: Instant,
@@ -194,7 +196,7 @@ impl Driver {
         let ended = match self.attend(&mut session).await {
             Ok(()) => {
                 // Before it is said who we are, nobody would know whose acknowledgements these are.
-                let said = if session.complete { self.flush(&mut session).await } else { Ok(()) };
+                let said = if session.introduced { self.flush(&mut session).await } else { Ok(()) };
                 if said.is_ok() {
                     session.socket.close().await;
                 }
@@ -234,6 +236,7 @@ impl Driver {
         let mut session = Session {
             socket,
             waiting: HashMap::new(),
+            introduced: token.is_none(),
             complete: false,
             quiet_until: now + SILENCE,
             ping_at: now + PING_EVERY,
@@ -294,12 +297,12 @@ impl Driver {
                         session.flush_at = Instant::now() + ACK_DELAY;
                     }
                     self.state.note(handled);
-                    if self.state.acks.waiting() >= ACK_BATCH && session.complete {
+                    if self.state.acks.waiting() >= ACK_BATCH && session.introduced {
                         self.flush(session).await?;
                     }
                 },
                 Some(command) = self.commands.recv() => self.carry_out(session, command).await?,
-                () = sleep_until(session.flush_at), if waiting_acks > 0 && session.complete => {
+                () = sleep_until(session.flush_at), if waiting_acks > 0 && session.introduced => {
                     self.flush(session).await?;
                 },
                 () = sleep_until(session.ping_at) => {
@@ -370,7 +373,10 @@ impl Driver {
         outcome: Result<Option<Position>>,
     ) -> Result<(), Ended> {
         match (session.waiting.remove(id), outcome) {
-            (Some(Waiting::Auth), Ok(_)) => self.subscribe_all(session).await?,
+            (Some(Waiting::Auth), Ok(_)) => {
+                session.introduced = true;
+                self.subscribe_all(session).await?;
+            }
             (Some(Waiting::First(channel)), Ok(position)) => self.begins_at(&channel, position),
             (Some(Waiting::Auth | Waiting::First(_)), Err(error)) if is_passing(&error) => {
                 return Err(Ended::Lost(error));

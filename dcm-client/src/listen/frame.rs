@@ -117,7 +117,7 @@ fn kind_of(code: Option<&str>) -> ErrorKind {
 
 /// `{"type":"auth", …}`
 pub(super) fn auth(id: &str, token: &str) -> String {
-    json!({"type": "auth", "id": id, "token": token, "dedupe": true}).to_string()
+    json!({"type": "auth", "id": id, "token": token, "dedupe": true, "acknowledges": true}).to_string()
 }
 
 /// `{"type":"subscribe", …}`

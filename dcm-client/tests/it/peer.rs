@@ -62,6 +62,10 @@ impl Peers {
         let mut peer = self.accept().await;
         let auth = peer.hear().await;
         assert_eq!((&auth["type"], &auth["dedupe"]), (&json!("auth"), &json!(true)));
+        assert_eq!(
+            auth["acknowledges"], true,
+            "else what is sent before the first acknowledgement counts as received"
+        );
         peer.grant(&auth).await;
         let mut subscriptions = Vec::new();
         loop {

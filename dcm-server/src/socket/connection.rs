@@ -22,18 +22,23 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Accepted;
-use super::frames::{self, Said};
+use super::frames::{self, Claims, Said};
 use super::reader::{Incoming, Rewound, incoming};
 use crate::config::Limits;
 use crate::line::Line;
 use crate::serve::stopped;
 
-/// When so much waits to be written, nothing more is taken from the log, and nothing more is read.
+/// When so much waits to be written, nothing more is taken from the log.
 const ENOUGH: usize = 32 << 10;
+/// Answers may wait beside it; when they are this much more, nothing is read until some are written. What is read counts
+/// as life, and acknowledgements make room, so catching up must not keep it from being read.
+const ANSWERS: usize = 64 << 10;
 /// A buffer that has grown beyond it is given back when it is empty.
 const SMALL: usize = 1 << 10;
 /// Publications of one connection that are under way at once.
 const PUBLISHING: usize = 64;
+/// The bytes of their frames; JSON takes several times as much in memory.
+const PUBLISHING_BYTES: usize = 2 << 20;
 /// How long the store may take for what a connection waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the other side may take to close, once it was told.
@@ -41,7 +46,15 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Acknowledgements are this much cheaper than other frames.
 const ACKS_PER_FRAME: u32 = 10;
 
-type Publishing = FuturesOrdered<BoxFuture<'static, (Option<Value>, Result<Published, Error>)>>;
+type Publishing = FuturesOrdered<BoxFuture<'static, Publish>>;
+
+/// A publication that has come to its end.
+struct Publish {
+    id: Option<Value>,
+    /// Of the frame.
+    bytes: usize,
+    published: Result<Published, Error>,
+}
 
 /// Why a connection ends.
 enum End {
@@ -68,6 +81,7 @@ struct Connection {
     /// How much of `out` is written.
     written: usize,
     publishing: Publishing,
+    publishing_bytes: usize,
     rate: Rate,
 }
 
@@ -98,6 +112,7 @@ pub(crate) async fn serve(accepted: Accepted) {
         out: Vec::new(),
         written: 0,
         publishing: FuturesOrdered::new(),
+        publishing_bytes: 0,
     };
     let end = connection.run(&mut frames, &mut write, &mut stop).await;
     connection.end(end, frames, write).await;
@@ -132,12 +147,13 @@ impl Connection {
             if due < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(due);
             }
-            let room = self.out.len() - self.written < ENOUGH;
-            // What is read from the store is not given up for what comes in: it would never get to its end.
-            let behind = self.subscriber.is_behind();
-            let listens = room && !behind && self.publishing.len() < PUBLISHING;
+            let unwritten = self.out.len() - self.written;
+            let room = unwritten < ENOUGH;
+            let listens = unwritten < ENOUGH + ANSWERS
+                && self.publishing.len() < PUBLISHING
+                && self.publishing_bytes < PUBLISHING_BYTES;
+            // In any order: a client that takes all it gets must be heard as well.
             tokio::select! {
-                biased;
                 written = write.write(&self.out[self.written..]), if !idle => match written {
                     Ok(length @ 1..) => self.advance(length),
                     _ => return End::Gone,
@@ -147,8 +163,9 @@ impl Connection {
                     Ok(()) => {}
                     Err(end) => return end,
                 },
-                Some((id, published)) = self.publishing.next(), if !self.publishing.is_empty() => {
-                    self.answer_publication(id.as_ref(), published);
+                Some(publish) = self.publishing.next(), if !self.publishing.is_empty() => {
+                    self.publishing_bytes = self.publishing_bytes.saturating_sub(publish.bytes);
+                    self.answer_publication(publish.id.as_ref(), publish.published);
                 }
                 ready = self.subscriber.ready(), if room => if !ready {
                     return End::Close(1001, "the server is going away");
@@ -161,7 +178,7 @@ impl Connection {
                             self.push_frame(OpCode::Pong, &payload);
                             self.rate.take(ACKS_PER_FRAME)
                         }
-                        Some(Incoming::Pong) => self.rate.take(ACKS_PER_FRAME),
+                        Some(Incoming::Pong | Incoming::Fragment) => self.rate.take(ACKS_PER_FRAME),
                         Some(Incoming::Close(code)) => Err(End::Closed(code)),
                         Some(Incoming::Broken(code, reason)) => Err(End::Close(code, reason)),
                         Some(Incoming::Gone) | None => Err(End::Gone),
@@ -258,9 +275,7 @@ impl Connection {
                 }
             }
             Said::AckPosition(position) => self.subscriber.acknowledge_up_to(position),
-            Said::Auth { token, agent_id, session_id, dedupe } => {
-                self.authenticate(id, token, agent_id, session_id, dedupe).await;
-            }
+            Said::Auth(claims) => self.authenticate(id, claims).await,
             _ if self.locked => {
                 let error = Error::new(ErrorKind::Unauthorized, "Authentication required");
                 self.push(&frames::refusal(id.as_ref(), &error, now()));
@@ -276,20 +291,14 @@ impl Connection {
                 self.answer(id.as_ref(), unsubscribed, &[]);
             }
             Said::Publish { channel, event, data, idempotency_key } => {
-                self.publish(id, Publication { channel, event, data }, idempotency_key);
+                self.publish(id, Publication { channel, event, data }, idempotency_key, message.len());
             }
         }
         Ok(())
     }
 
-    async fn authenticate(
-        &mut self,
-        id: Option<Value>,
-        token: Option<String>,
-        agent_id: Option<String>,
-        session_id: Option<String>,
-        dedupe: bool,
-    ) {
+    async fn authenticate(&mut self, id: Option<Value>, claims: Claims) {
+        let Claims { token, agent_id, session_id, dedupe, acknowledges } = claims;
         // What the frame leaves out, the URL says.
         let agent_id = agent_id.or_else(|| self.agent_id.clone());
         let session_id = session_id.or_else(|| self.session_id.clone());
@@ -300,12 +309,13 @@ impl Connection {
             Ok(identity) => {
                 self.dedupe |= dedupe;
                 self.informed |= dedupe;
-                let was_locked = std::mem::take(&mut self.locked);
-                let mut done = in_time(self.subscriber.authenticate(identity, dedupe)).await;
-                if done.is_ok() && was_locked {
+                let mut done = in_time(self.subscriber.authenticate(identity, acknowledges)).await;
+                if done.is_ok() && self.locked {
                     done = in_time(self.subscriber.subscribe(GLOBAL, None)).await;
                 }
                 let announce = done.is_ok();
+                // After a failure the client tries again.
+                self.locked &= !announce;
                 let position = serde_json::to_value(self.subscriber.position()).unwrap_or_default();
                 self.answer(id.as_ref(), done, &[("position", position)]);
                 if announce {
@@ -324,7 +334,7 @@ impl Connection {
         self.push(&frames::error(code, error.message(), now()));
     }
 
-    fn publish(&mut self, id: Option<Value>, said: Publication, key: Option<String>) {
+    fn publish(&mut self, id: Option<Value>, said: Publication, key: Option<String>, bytes: usize) {
         let mut dcm = self.dcm.clone();
         if let Some(key) = key {
             if !(1..=255).contains(&key.len())
@@ -339,9 +349,10 @@ impl Connection {
         }
         let who = self.subscriber.identity().clone();
         let client = self.subscriber.id().to_owned();
+        self.publishing_bytes += bytes;
         self.publishing.push_back(Box::pin(async move {
             let published = in_time(dcm.publish(&who, &client, said)).await;
-            (id, published)
+            Publish { id, bytes, published }
         }));
     }
 

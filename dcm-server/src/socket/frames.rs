@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// What a client says.
 #[derive(Debug, PartialEq)]
 pub(super) enum Said {
-    Auth { token: Option<String>, agent_id: Option<String>, session_id: Option<String>, dedupe: bool },
+    Auth(Claims),
     Subscribe { channel: String, after: Option<Position> },
     Unsubscribe { channel: String },
     Publish { channel: String, event: String, data: Value, idempotency_key: Option<String> },
@@ -15,6 +15,18 @@ pub(super) enum Said {
     Pong,
     AckEvent(String),
     AckPosition(Position),
+}
+
+/// Who a client says it is, and how it wants to get events.
+#[derive(Debug, PartialEq)]
+pub(super) struct Claims {
+    pub(super) token: Option<String>,
+    pub(super) agent_id: Option<String>,
+    pub(super) session_id: Option<String>,
+    /// An event on several channels comes once.
+    pub(super) dedupe: bool,
+    /// It will acknowledge events, from the first on.
+    pub(super) acknowledges: bool,
 }
 
 /// A frame that cannot be understood: the code, the text, and what is wrong.
@@ -92,12 +104,13 @@ pub(super) fn read(message: &[u8]) -> (Option<Value>, Result<Said, Misunderstood
 fn said(mut members: Members) -> Result<Said, Misunderstood> {
     let kind = members.text("type")?;
     Ok(match kind.as_deref() {
-        Some("auth") => Said::Auth {
+        Some("auth") => Said::Auth(Claims {
             token: members.text("token")?,
             agent_id: members.text("agent_id")?,
             session_id: members.text("session_id")?,
             dedupe: members.flag("dedupe")?,
-        },
+            acknowledges: members.flag("acknowledges")?,
+        }),
         Some("subscribe") => {
             Said::Subscribe { channel: members.needed("channel")?, after: members.position("after")? }
         }

@@ -26,6 +26,8 @@ pub(super) enum Incoming {
     Ping(Vec<u8>),
     /// Only shows that somebody is there.
     Pong,
+    /// A part of a message, which comes when the last one is there.
+    Fragment,
     /// The other side closes, with this code where it says one.
     Close(Option<u16>),
     /// The protocol was broken: the code and reason to close with.
@@ -95,7 +97,7 @@ pub(super) fn incoming<R: AsyncRead + Unpin>(connection: R) -> impl Stream<Item 
 
 impl<R: AsyncRead + Unpin> Reading<R> {
     async fn next(&mut self) -> Incoming {
-        loop {
+        {
             let (fin, opcode, masked, payload) = {
                 // Nothing has to be sent: that is done by hand.
                 let read = self.frames.read_frame::<_, Infallible>(&mut |_| ready(Ok(()))).await;
@@ -120,9 +122,7 @@ impl<R: AsyncRead + Unpin> Reading<R> {
                 OpCode::Pong => return Incoming::Pong,
                 OpCode::Close => return close(&payload),
                 OpCode::Text | OpCode::Binary | OpCode::Continuation => {
-                    if let Some(incoming) = self.collect(fin, opcode, payload) {
-                        return incoming;
-                    }
+                    return self.collect(fin, opcode, payload).unwrap_or(Incoming::Fragment);
                 }
             }
         }

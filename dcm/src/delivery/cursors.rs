@@ -211,7 +211,9 @@ fn merge(waiting: &mut ChannelChanges, key: ChannelKey, change: Option<ChannelCh
         // It listens no more, so there is nothing to move.
         Some(None) if !change.create => {}
         Some(Some(known)) => {
-            if known.delivered > change.delivered {
+            // Who begins to acknowledge has got only what it has acknowledged.
+            let rewinds = change.acknowledges && !known.acknowledges;
+            if known.delivered > change.delivered && !rewinds {
                 change.delivered = known.delivered;
             }
             if known.delivered.epoch == change.delivered.epoch {
@@ -237,6 +239,18 @@ mod tests {
 
     fn change(seq: i64, holder: HolderChange, create: bool) -> ChannelChange {
         ChannelChange { delivered: Position::new(1, seq), sent_seq: seq, acknowledges: false, holder, create }
+    }
+
+    #[test]
+    fn who_begins_to_acknowledge_has_got_less_than_what_was_written() {
+        let key = || ("a".to_owned(), "agents/a".to_owned());
+        let mut waiting = ChannelChanges::default();
+        merge(&mut waiting, key(), Some(change(9, HolderChange::Keep, false)));
+        let first = ChannelChange { acknowledges: true, ..change(4, HolderChange::Keep, false) };
+        merge(&mut waiting, key(), Some(first.clone()));
+        assert_eq!(waiting.0[&key()], Some(ChannelChange { sent_seq: 9, ..first }));
+        merge(&mut waiting, key(), Some(change(3, HolderChange::Keep, false)));
+        assert_eq!(waiting.0[&key()].as_ref().unwrap().delivered.seq, 4, "only the first time");
     }
 
     #[test]

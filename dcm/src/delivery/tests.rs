@@ -1,10 +1,19 @@
 //! What is promised about delivery, on both stores. Those on PostgreSQL are called from its own tests.
 
+mod catching_up;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+
+pub(crate) use catching_up::{
+    a_channel_joined_while_catching_up_misses_nothing, a_kept_place_before_the_log_is_a_gap,
+    a_quiet_channel_is_found_in_a_long_log, every_single_acknowledgement_counts_however_much_waits,
+    numbers_are_heard_again_after_the_next_connection, the_place_of_an_idle_agent_is_written_seldom,
+    waiting_for_the_store_may_be_given_up_again_and_again, who_begins_to_acknowledge_gets_the_rest_again,
+};
 
 use super::*;
 use crate::api::blocking::Block;
@@ -374,6 +383,14 @@ macro_rules! for_each_scenario {
             after_goes_back_for_its_channel_alone
             a_new_epoch_is_a_gap_for_those_beyond_it_only
             what_is_published_is_in_the_log_in_order
+            who_begins_to_acknowledge_gets_the_rest_again
+            a_channel_joined_while_catching_up_misses_nothing
+            a_quiet_channel_is_found_in_a_long_log
+            waiting_for_the_store_may_be_given_up_again_and_again
+            every_single_acknowledgement_counts_however_much_waits
+            the_place_of_an_idle_agent_is_written_seldom
+            a_kept_place_before_the_log_is_a_gap
+            numbers_are_heard_again_after_the_next_connection
         }
     };
 }

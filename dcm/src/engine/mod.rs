@@ -217,7 +217,7 @@ impl Dcm {
         self.writer()?.commit(command, None).await
     }
 
-    fn store(&self) -> &dyn Storage {
+    pub(crate) fn store(&self) -> &dyn Storage {
         &*self.shared.store
     }
 

@@ -1,7 +1,8 @@
 //! Reading the log from any place to its end and on.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use super::{Feed, gap};
 use crate::error::Result;
 use crate::feed::entry::Entry;
 use crate::position::Position;
-use crate::storage::GapReason;
+use crate::storage::{BoxFuture, GapReason, LogPage};
 
 /// How many events are taken at a time.
 const CHUNK: usize = 128;
@@ -45,6 +46,28 @@ pub enum Step {
 pub(crate) struct Cursor {
     at: Position,
     ready: VecDeque<Arc<Entry>>,
+    reading: Option<Reading>,
+}
+
+/// A page that is being read. Whoever waits for it may give up and come back.
+// Nobody else has it; the lock only makes it something that threads may share.
+struct Reading(Mutex<BoxFuture<'static, Result<LogPage>>>);
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reading")
+    }
+}
+
+impl Reading {
+    fn begin(feed: &Feed, after: i64, channels: Vec<String>) -> Self {
+        let store = Arc::clone(&feed.inner.store);
+        Self(Mutex::new(Box::pin(async move { store.log_page(after, channels, PAGE).await })))
+    }
+
+    async fn page(&mut self) -> Result<LogPage> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().await
+    }
 }
 
 /// What a [`Cursor`] found.
@@ -61,7 +84,7 @@ pub(crate) enum Found {
 impl Cursor {
     /// A cursor after `at`.
     pub(crate) fn new(at: Position) -> Self {
-        Self { at, ready: VecDeque::new() }
+        Self { at, ready: VecDeque::new(), reading: None }
     }
 
     /// Everything up to here was handed out.
@@ -72,14 +95,20 @@ impl Cursor {
     /// Moves to another place.
     pub(crate) fn seek(&mut self, at: Position) {
         self.at = at;
+        self.forget_pages();
+    }
+
+    /// Drops what was read and not handed out: it may lack events of channels that are wanted from now on.
+    pub(crate) fn forget_pages(&mut self) {
         self.ready.clear();
+        self.reading = None;
     }
 
     /// The next event, if it can be had without waiting.
     pub(crate) fn next(&mut self, feed: &Feed) -> Found {
         if self.ready.is_empty() {
             match feed.take(self.at, CHUNK, &mut self.ready) {
-                Taken::Some => {}
+                Taken::Some => self.reading = None,
                 Taken::Nothing => {
                     self.ready = VecDeque::new();
                     return Found::Nothing;
@@ -96,21 +125,27 @@ impl Cursor {
         }
     }
 
-    /// Reads on from the store: only events of `channels` where any are given. Safe to drop while it waits.
-    pub(crate) async fn refill(&mut self, feed: &Feed, channels: &[String]) -> Result<Option<Gap>> {
-        let page = feed.inner.store.log_page(self.at.seq, channels.to_vec(), PAGE).await?;
+    /// Reads on from the store: only events of `channels` where any are given. When it is dropped while it waits, the next
+    /// call goes on waiting for the same page; [`Cursor::forget_pages`] when other channels are wanted.
+    pub(crate) async fn refill(
+        &mut self,
+        feed: &Feed,
+        channels: impl FnOnce() -> Vec<String>,
+    ) -> Result<Option<Gap>> {
+        let after = self.at.seq;
+        let reading = self.reading.get_or_insert_with(|| Reading::begin(feed, after, channels()));
+        let page = reading.page().await;
+        self.reading = None;
+        let page = page?;
         if let Some(gap) = gap(&page.head, self.at) {
             self.seek(gap.continues);
             return Ok(Some(gap));
         }
         let epoch = page.head.epoch;
-        let full = page.events.len() >= PAGE as usize;
-        // Between the last event that was read and the end of the log there is none of these channels.
-        let end = if full { None } else { Some(page.head.seq) };
         self.ready = page.events.into_iter().map(|event| Arc::new(Entry::logged(epoch, event))).collect();
         if self.ready.is_empty() {
             let stood = self.at;
-            self.at = Position::new(epoch, end.unwrap_or(self.at.seq).max(self.at.seq));
+            self.at = Position::new(epoch, page.looked_to.max(self.at.seq));
             if self.at == stood {
                 // The store knows no more than the reader: the feed is behind both, and is told.
                 feed.nudge();
@@ -159,7 +194,7 @@ impl Follower {
                 Found::Event(entry) => return Some(Step::Event(entry)),
                 Found::Nothing if self.feed.is_closed() => return None,
                 Found::Nothing => self.changes.changed().await.ok()?,
-                Found::Elsewhere => match self.cursor.refill(&self.feed, &[]).await {
+                Found::Elsewhere => match self.cursor.refill(&self.feed, Vec::new).await {
                     Ok(None) => {}
                     Ok(Some(gap)) => return Some(Step::Gap(gap)),
                     Err(error) => {

@@ -190,17 +190,23 @@ impl Feed {
             && position.seq < after.seq
         {
             from = position.seq;
-            page = store.log_page(from, channels, limit).await?;
+            page = store.log_page(from, channels.clone(), limit).await?;
         } else if let Some((_, position)) = missed {
             from = position.seq;
             page.events.retain(|event| event.seq > from);
         }
+        // The store may have looked at a part of the log only.
+        while page.events.len() < limit as usize && page.looked_to < page.head.seq {
+            let rest = limit - u32::try_from(page.events.len()).unwrap_or(limit);
+            let more = store.log_page(page.looked_to, channels.clone(), rest).await?;
+            if more.head.epoch != page.head.epoch || more.looked_to <= page.looked_to {
+                break;
+            }
+            page.events.extend(more.events);
+            (page.head, page.looked_to) = (more.head, more.looked_to);
+        }
         let epoch = page.head.epoch;
-        let full = page.events.len() >= limit as usize;
-        let next = match page.events.last() {
-            Some(last) if full => last.seq,
-            _ => page.head.seq.max(from),
-        };
+        let next = page.looked_to.max(from);
         let entries = page.events.into_iter().map(|event| Arc::new(Entry::logged(epoch, event)));
         Ok(Page {
             entries: entries.collect(),
@@ -212,6 +218,12 @@ impl Feed {
 
     fn take(&self, position: Position, limit: usize, out: &mut VecDeque<Arc<Entry>>) -> Taken {
         self.inner.window.read().unwrap_or_else(PoisonError::into_inner).take(position, limit, out)
+    }
+
+    /// Where the log begins: after it comes the first event that is still kept.
+    pub(crate) async fn beginning(&self) -> Result<Position> {
+        let head = self.inner.store.log_head().await?;
+        Ok(Position::new(head.epoch, head.first_seq - 1))
     }
 
     /// Whether a reader may go on from `position`, and else from where; the store is asked when memory cannot say.

@@ -104,6 +104,9 @@ pub struct LogPage {
     pub head: LogHead,
     /// The events, in their order.
     pub events: Vec<LoggedEvent>,
+    /// Everything up to here was looked at: there are no other events of these channels before it. A store may look
+    /// at a part of the log only, so that no call takes long; the next call goes on after it.
+    pub looked_to: i64,
 }
 
 /// The events of one commit, with their places.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use subscriptions::Subscription;
+use subscriptions::{Subscription, wanted};
 
 use super::hub::{Hub, Mailbox};
 use super::outstanding::Outstanding;
@@ -69,11 +69,15 @@ pub struct Subscriber {
     outstanding: Outstanding,
     /// Everything up to here was passed on by whoever carries it.
     confirmed: Position,
+    /// How many of the outstanding events the hub counts.
+    counted: usize,
     /// Whether it had reached the end of the log.
     live: bool,
     behind: bool,
     dirty: bool,
     saved_at: Timestamp,
+    /// When the places of channels on which nothing was sent were handed on.
+    all_saved_at: Timestamp,
     ticked_at: Timestamp,
 }
 
@@ -97,10 +101,12 @@ impl Subscriber {
             first: VecDeque::new(),
             outstanding: Outstanding::default(),
             confirmed: head,
+            counted: 0,
             live: true,
             behind: false,
             dirty: false,
             saved_at: now,
+            all_saved_at: now,
             ticked_at: now,
             hub,
         };
@@ -148,12 +154,15 @@ impl Subscriber {
         let Some(agent) = identity.agent_id.clone() else {
             return Err(Error::invalid("an agent id is needed"));
         };
-        let known = self.hub.cursors.load(&agent).await?;
         if self.identity.agent_id.is_some() && self.identity != identity {
             self.part_all_kept();
         }
+        // After what this connection had for the agent is written: it goes on from there.
+        let known = self.hub.cursors.load(&agent).await?;
         self.identity = identity;
-        self.acknowledges |= acknowledges;
+        if acknowledges || known.channels.iter().any(|row| row.acknowledges) {
+            self.begin_to_acknowledge();
+        }
         let own = format!("agents/{agent}");
         let session = self.identity.session_id.as_ref().map(|id| format!("sessions/{id}"));
         for name in [Some(own), session].into_iter().flatten() {
@@ -166,7 +175,6 @@ impl Subscriber {
             let allowed = channel(&row.channel)
                 .and_then(|kind| self.identity.may_hear(kind, self.hub.tokenless).map(|()| kind));
             let Ok(kind) = allowed else { continue };
-            self.acknowledges |= row.acknowledges;
             let mut from = row.delivered;
             if kind.is_kept()
                 && let Some((reason, continues)) = known.head.gap_after(from)
@@ -195,6 +203,15 @@ impl Subscriber {
         }
     }
 
+    /// Tells everybody that the agent has gone, if they were told that it came.
+    fn say_goodbye(&mut self) {
+        if std::mem::take(&mut self.announced)
+            && let Some(agent_id) = self.identity.agent_id.clone()
+        {
+            self.say(agent_id, "agent.disconnected");
+        }
+    }
+
     fn say(&self, agent_id: String, name: &'static str) {
         self.hub.cursors.announce(Announce {
             name,
@@ -216,23 +233,28 @@ impl Subscriber {
         let kind = channel(name)?;
         self.identity.may_hear(kind, self.hub.tokenless)?;
         let kept = self.may_keep(kind);
+        if self.subscriptions.len() >= CHANNELS && !self.listens_to(name) {
+            return Err(Error::invalid(format!("one connection listens to {CHANNELS} channels at most")));
+        }
         if let Some(after) = after.filter(|_| kind != Channel::Metrics) {
-            let gap = self.hub.feed.gap_after(after).await?;
-            let from = gap.map_or(after, |gap| gap.continues);
-            if let Some(gap) = gap {
-                self.tell_of(gap);
-            }
+            let from = if after == Position::START {
+                // Who asks for everything gets everything there is.
+                self.hub.feed.beginning().await?
+            } else {
+                let gap = self.hub.feed.gap_after(after).await?;
+                if let Some(gap) = gap {
+                    self.tell_of(gap);
+                }
+                gap.map_or(after, |gap| gap.continues)
+            };
             self.remove(name);
             self.join(name, from, 0, kept);
         } else if !self.listens_to(name) {
-            if self.subscriptions.len() >= CHANNELS {
-                return Err(Error::invalid(format!("one connection listens to {CHANNELS} channels at most")));
-            }
             self.join_new(name, kept);
         } else {
             return Ok(());
         }
-        if kept || (kind == Channel::Metrics && self.identity.agent_id.is_some()) {
+        if kept {
             self.hold();
             self.hub.cursors.flush().await?;
         }
@@ -270,9 +292,18 @@ impl Subscriber {
     }
 
     fn begin_to_acknowledge(&mut self) {
-        // Only what is kept for an agent is waited for.
-        self.acknowledges |= self.identity.agent_id.is_some();
         self.dirty = true;
+        // Only what is kept for an agent is waited for.
+        if self.acknowledges || self.identity.agent_id.is_none() {
+            return;
+        }
+        self.acknowledges = true;
+        // What was sent before the first acknowledgement counted as received, and waits for its own now.
+        for one in self.subscriptions.iter_mut().filter(|one| one.kept) {
+            one.rewinds = true;
+        }
+        let now = self.hub.clock.now();
+        self.count(|outstanding| outstanding.begin(now));
     }
 
     /// What was handed out so far has been passed on, as far as that can be known.
@@ -335,8 +366,8 @@ impl Subscriber {
                 return true;
             }
             if self.behind {
-                let wanted = self.wanted();
-                match self.cursor.refill(&self.hub.feed, &wanted).await {
+                let Self { cursor, hub, subscriptions, .. } = &mut *self;
+                match cursor.refill(&hub.feed, || wanted(subscriptions)).await {
                     Ok(None) => {}
                     Ok(Some(gap)) => self.missed(gap),
                     Err(error) => {
@@ -386,6 +417,9 @@ impl Subscriber {
 
     fn send_again(&mut self, now: Timestamp) {
         self.ticked_at = now;
+        if !self.acknowledges {
+            return;
+        }
         for event in self.outstanding.due(now) {
             let attempt = event.sends + u32::from(event.again);
             self.first.push_back(Delivery::Event { entry: event.entry, mask: event.mask, attempt });
@@ -395,7 +429,7 @@ impl Subscriber {
     /// Whether the clock must be looked at.
     #[must_use]
     pub fn needs_tick(&self) -> bool {
-        self.dirty || self.outstanding.waits()
+        self.dirty || (self.acknowledges && self.outstanding.waits())
     }
 
     /// The log does not go on where it was read.
@@ -419,23 +453,30 @@ impl Subscriber {
 
     fn deliver(&mut self, entry: Arc<Entry>, mask: ChannelMask) -> Delivery {
         let seq = entry.position.seq;
-        let kept = self.subscriptions.iter().filter(|one| one.kept && entry.bit_of(&one.channel) & mask != 0);
         let (mut tracked, mut again) = (false, false);
-        for one in kept {
-            tracked = true;
-            again |= seq <= one.again_until;
+        for one in &mut self.subscriptions {
+            if one.kept && entry.bit_of(&one.channel) & mask != 0 {
+                (tracked, one.sent) = (true, seq);
+                again |= seq <= one.again_until;
+            }
         }
-        if tracked && self.acknowledges {
-            let now = self.hub.clock.now();
-            self.count(|outstanding| outstanding.sent(&entry, mask, again, now));
+        if tracked {
+            let (now, acknowledges) = (self.hub.clock.now(), self.acknowledges);
+            self.count(|outstanding| {
+                if !acknowledges {
+                    outstanding.keep_the_latest();
+                }
+                outstanding.sent(&entry, mask, again, now);
+            });
         }
         Delivery::Event { entry, mask, attempt: 1 + u32::from(again) }
     }
 
     fn count(&mut self, change: impl FnOnce(&mut Outstanding)) {
-        let before = self.outstanding.len();
         change(&mut self.outstanding);
-        let after = self.outstanding.len();
+        // Nobody waits for the acknowledgements of a client that never sends any.
+        let after = if self.acknowledges { self.outstanding.len() } else { 0 };
+        let before = std::mem::replace(&mut self.counted, after);
         if after >= before {
             self.hub.unacknowledged.fetch_add(after - before, Ordering::Relaxed);
         } else {
@@ -450,12 +491,8 @@ impl Drop for Subscriber {
         for one in std::mem::take(&mut self.subscriptions) {
             self.hub.part(&one.channel, &self.id);
         }
-        self.hub.unacknowledged.fetch_sub(self.outstanding.len(), Ordering::Relaxed);
+        self.hub.unacknowledged.fetch_sub(self.counted, Ordering::Relaxed);
         self.hub.leave();
-        if self.announced
-            && let Some(agent_id) = self.identity.agent_id.clone()
-        {
-            self.say(agent_id, "agent.disconnected");
-        }
+        self.say_goodbye();
     }
 }

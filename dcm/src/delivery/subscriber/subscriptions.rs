@@ -9,6 +9,9 @@ use crate::time::Timestamp;
 
 /// How often what changed is handed on to be written.
 const SAVE_MS: i64 = 250;
+/// How often that is done for channels on which nothing was sent: their place moves with everybody's events, and nothing
+/// comes again when it is an old one.
+const SAVE_ALL_MS: i64 = 30_000;
 
 /// A channel that somebody listens to.
 #[derive(Debug)]
@@ -22,6 +25,23 @@ pub(super) struct Subscription {
     pub(super) kept: bool,
     /// What was last handed on to be written.
     pub(super) saved: Position,
+    /// The last event that was handed out on it.
+    pub(super) sent: i64,
+    /// Whether what was written is further on than what the agent has got.
+    pub(super) rewinds: bool,
+}
+
+/// The channels to read from the store; none means all.
+pub(super) fn wanted(subscriptions: &[Subscription]) -> Vec<String> {
+    if subscriptions.iter().any(|one| one.channel == GLOBAL) {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = subscriptions.iter().map(|one| one.channel.clone()).collect();
+    if names.is_empty() {
+        // Nothing belongs to it.
+        names.push(String::new());
+    }
+    names
 }
 
 impl Subscriber {
@@ -38,21 +58,9 @@ impl Subscriber {
         self.subscriptions.iter().any(|one| one.channel == name)
     }
 
-    /// The channels to read from the store; none means all.
-    pub(super) fn wanted(&self) -> Vec<String> {
-        if self.listens_to(GLOBAL) {
-            return Vec::new();
-        }
-        let mut names: Vec<String> = self.channels().map(str::to_owned).collect();
-        if names.is_empty() {
-            // Nothing belongs to it.
-            names.push(String::new());
-        }
-        names
-    }
-
+    /// Whether the subscription, and how far the agent gets on it, is kept. Of numbers it is the subscription alone.
     pub(super) fn may_keep(&self, kind: Channel<'_>) -> bool {
-        kind.is_kept() && self.identity.agent_id.is_some()
+        (kind.is_kept() || kind == Channel::Metrics) && self.identity.agent_id.is_some()
     }
 
     /// Joins a channel from now on.
@@ -74,12 +82,16 @@ impl Subscriber {
             self.cursor.seek(Position::new(at.epoch, begins.seq.min(at.seq)));
             // It goes back because it is asked to, not because it was too slow.
             self.live = false;
+        } else {
+            // What was read ahead was read for the others.
+            self.cursor.forget_pages();
         }
         self.hub.join(name, &self.id, &self.mailbox);
         let from = begins.seq;
         let saved = Position::new(at.epoch, from);
         let channel = name.to_owned();
-        self.subscriptions.push(Subscription { channel, from, again_until, kept, saved });
+        let rewinds = false;
+        self.subscriptions.push(Subscription { channel, from, again_until, kept, saved, sent: 0, rewinds });
     }
 
     pub(super) fn remove(&mut self, name: &str) -> Option<Subscription> {
@@ -91,6 +103,7 @@ impl Subscriber {
 
     /// Gives up what belonged to the agent before.
     pub(super) fn part_all_kept(&mut self) {
+        self.say_goodbye();
         self.release();
         let names: Vec<String> =
             self.subscriptions.iter().filter(|one| one.kept).map(|one| one.channel.clone()).collect();
@@ -98,6 +111,7 @@ impl Subscriber {
             self.remove(&name);
         }
         self.acknowledges = false;
+        self.count(|_| {});
     }
 
     /// How far the agent has got on a channel.
@@ -133,7 +147,9 @@ impl Subscriber {
     pub(super) fn hold(&mut self) {
         for one in self.subscriptions.iter().filter(|one| one.kept) {
             let mut change = self.change(one, HolderChange::Take(self.id.to_string()), true);
-            change.delivered = one.saved;
+            if !one.rewinds {
+                change.delivered = one.saved;
+            }
             self.note(one, change);
         }
     }
@@ -150,16 +166,24 @@ impl Subscriber {
         }
         self.saved_at = now;
         self.dirty = false;
+        let all = now.millis_since(self.all_saved_at).unsigned_abs() >= SAVE_ALL_MS.unsigned_abs();
+        if all {
+            self.all_saved_at = now;
+        }
         let mut moved = Vec::new();
         for (place, one) in self.subscriptions.iter().enumerate() {
+            if !(one.kept && (all || one.rewinds || one.sent > one.saved.seq)) {
+                continue;
+            }
             let change = self.change(one, HolderChange::Keep, false);
-            if one.kept && change.delivered > one.saved {
+            if one.rewinds || change.delivered > one.saved {
                 moved.push((place, change.delivered));
                 self.note(one, change);
             }
         }
         for (place, saved) in moved {
-            self.subscriptions[place].saved = saved;
+            let one = &mut self.subscriptions[place];
+            (one.saved, one.rewinds) = (saved, false);
         }
     }
 }

@@ -57,21 +57,33 @@ fn head(rows: Vec<Row>) -> Result<LogHead> {
     head.ok_or_else(|| Error::internal("the event log has no head"))
 }
 
+/// So many positions one look for certain channels goes through at most: a channel on which little happens costs many
+/// short looks, not one that runs into the limits of time.
+const SPAN: i64 = if cfg!(test) { 64 } else { 20_000 };
+
 /// The columns of a change.
 const COLUMNS: &[&str] =
     &["agent_id", "channel", "epoch", "seq", "sent_seq", "acknowledges", "take", "release", "updated_at"];
 
 impl<D: Driver> SqlStore<D> {
     async fn read_page(&self, after: i64, channels: Vec<String>, limit: u32) -> Result<LogPage> {
-        let page = if channels.is_empty() {
+        let all_of_them = channels.is_empty();
+        let page = if all_of_them {
             Statement::new("log_page")
         } else {
-            Statement::new("log_page_of").with("channels", channels)
+            Statement::new("log_page_of").with("channels", channels).with("span", SPAN)
         };
         let page = page.with("after", after).with("limit", limit);
         let mut answers = self.driver.read(vec![Statement::new("log_head"), page]).await?.into_iter();
         let mut next = || answers.next().unwrap_or_default();
-        Ok(LogPage { head: head(next())?, events: all(next())? })
+        let head = head(next())?;
+        let events: Vec<LoggedEvent> = all(next())?;
+        let looked_to = match events.last() {
+            Some(last) if events.len() >= limit as usize => last.seq,
+            _ if all_of_them => head.seq,
+            _ => head.seq.min(after.max(head.first_seq - 1).saturating_add(SPAN)),
+        };
+        Ok(LogPage { head, events, looked_to: looked_to.max(after) })
     }
 
     async fn save_channels(&self, changes: ChannelChanges, now: Timestamp) -> Result<()> {

@@ -36,8 +36,9 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     /// Has `writer` leave its checkpoints to the thread that [runs](Self::run) the answer.
     pub(super) fn of(writer: &mut Connection, own: Connection, path: &Path) -> Result<Self> {
-        let database = File::open(path)
-            .map_err(|error| Error::unavailable(format!("cannot open the store {}: {error}", path.display())))?;
+        let database = File::open(path).map_err(|error| {
+            Error::unavailable(format!("cannot open the store {}: {error}", path.display()))
+        })?;
         let (want, wanted) = sync_channel(1);
         let moved = Arc::new(AtomicI32::new(0));
         let known = Arc::clone(&moved);
@@ -67,7 +68,9 @@ impl Checkpointer {
                 // The writer is at it.
                 Err(rusqlite::Error::SqliteFailure(failure, _))
                     if failure.code == rusqlite::ErrorCode::DatabaseBusy => {}
-                Err(error) => tracing::warn!(%error, "the write-ahead log could not be moved into the database"),
+                Err(error) => {
+                    tracing::warn!(%error, "the write-ahead log could not be moved into the database")
+                }
             }
         }
         self.database
