@@ -37,7 +37,8 @@ async fn a_transaction_that_stays_open_hides_nothing_from_any_reader() {
 
     let session = |id: &str| json!({"id": id});
     let readers = [slow.calls(), other.calls(), third.calls()];
-    let (_, mut after) = names_after(&readers[2], "0").await;
+    let (_, start) = names_after(&readers[2], "0").await;
+    let mut after = start.clone();
     let mut expected = Vec::new();
     for round in 0..5 {
         // Its positions are given out, its events are written, and then it waits.
@@ -87,6 +88,9 @@ async fn a_transaction_that_stays_open_hides_nothing_from_any_reader() {
             heard.push(event.data["id"].as_str().unwrap().to_owned());
         }
     }
+    // Everybody hears in the order of the log, whatever that has become.
+    let (log, _) = names_after(&readers[1], &start).await;
+    assert_eq!(heard, log);
     heard.sort();
     expected.sort();
     assert_eq!(heard, expected);

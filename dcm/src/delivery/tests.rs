@@ -1,6 +1,7 @@
 //! What is promised about delivery, on both stores. Those on PostgreSQL are called from its own tests.
 
 mod catching_up;
+mod numbers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub(crate) use catching_up::{
     numbers_are_heard_again_after_the_next_connection, the_place_of_an_idle_agent_is_written_seldom,
     waiting_for_the_store_may_be_given_up_again_and_again, who_begins_to_acknowledge_gets_the_rest_again,
 };
+pub(crate) use numbers::the_numbers_mean_what_they_say;
 
 use super::*;
 use crate::api::blocking::Block;
@@ -391,6 +393,7 @@ macro_rules! for_each_scenario {
             the_place_of_an_idle_agent_is_written_seldom
             a_kept_place_before_the_log_is_a_gap
             numbers_are_heard_again_after_the_next_connection
+            the_numbers_mean_what_they_say
         }
     };
 }
