@@ -132,13 +132,6 @@ impl Subscriber {
         self.cursor.position()
     }
 
-    /// Whether the next event must be read from the store: [`Subscriber::ready`] does, and should not be given up for
-    /// anything that can wait.
-    #[must_use]
-    pub fn is_behind(&self) -> bool {
-        self.behind
-    }
-
     /// The channels it listens to.
     pub fn channels(&self) -> impl Iterator<Item = &str> {
         self.subscriptions.iter().map(|one| &*one.channel)
@@ -359,7 +352,7 @@ impl Subscriber {
     }
 
     /// Waits until [`Subscriber::try_next`] may have something; false when the engine was closed. Nothing is lost when
-    /// the future is dropped.
+    /// the future is dropped: the next one goes on waiting for the same page of the log.
     pub async fn ready(&mut self) -> bool {
         loop {
             if !self.first.is_empty() {
