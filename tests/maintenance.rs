@@ -56,6 +56,7 @@ fn cleaning_every(store: Store, milliseconds: u32) -> Options {
 on_both_stores!(
     messages_expire,
     sessions_that_nobody_ends_are_closed,
+    whoever_works_in_a_session_keeps_it_open,
     stuck_subtasks_fail_and_roll_up,
     what_is_old_goes,
     what_is_too_much_goes,
@@ -116,6 +117,72 @@ async fn sessions_that_nobody_ends_are_closed(store: Store) {
     let closed = until(&api, "/api/sessions/orphan", |session| session["ended_at"] == again).await;
     assert_eq!(closed["total_tools_used"], 2);
     assert_eq!(events(&server, "session.ended"), 2);
+}
+
+async fn whoever_works_in_a_session_keeps_it_open(store: Store) {
+    let options = cleaning_every(store, 100)
+        .variable("DCM_SESSION_MIN_AGE_MS", "1")
+        .variable("DCM_SESSION_IDLE_MS", "3600000");
+    let server = options.start().await;
+    let api = server.calls();
+    let silence = async |session: &str| {
+        let earlier = days_earlier(store, "last_seen_at", 1);
+        let _ = server.rows(&format!("update sessions set last_seen_at = {earlier} where id = '{session}'"));
+        let path = format!("/api/sessions/{session}");
+        until(&api, &path, |session| !session["ended_at"].is_null()).await;
+    };
+    let is_open = async |session: &str, what: &str| {
+        let found = api.get(&format!("/api/sessions/{session}")).await;
+        assert_eq!(found["ended_at"], Value::Null, "after {what}: {found}");
+    };
+
+    api.post("/api/sessions", &json!({"id": "s"})).await;
+    let project = api.post("/api/projects", &json!({"path": "/srv/work"})).await["project"]["id"].clone();
+    silence("s").await;
+    let body = json!({"project_id": project, "session_id": "s", "prompt": "Work"});
+    let request = api.post("/api/requests", &body).await["request"]["id"].clone();
+    is_open("s", "a request").await;
+    silence("s").await;
+    let task = api.post("/api/tasks", &json!({"request_id": request})).await["task"]["id"].clone();
+    is_open("s", "a task").await;
+    silence("s").await;
+    let body = json!({"task_id": task, "description": "Work", "status": "running", "agent_id": "worker"});
+    let subtask = api.post("/api/subtasks", &body).await["subtask"]["id"].clone();
+    is_open("s", "a subtask").await;
+    for (kind, id, body) in [
+        ("requests", &request, json!({"metadata": {"half": "done"}})),
+        ("tasks", &task, json!({"name": "Work on it"})),
+        ("subtasks", &subtask, json!({"result": {"half": "done"}})),
+    ] {
+        silence("s").await;
+        api.patch(&format!("/api/{kind}/{}", id.as_str().unwrap()), &body).await;
+        is_open("s", &format!("a change of {kind}")).await;
+    }
+    silence("s").await;
+    api.patch("/api/sessions/s", &json!({"total_errors": 0})).await;
+    is_open("s", "its client's own count").await;
+    silence("s").await;
+    let action = json!({"tool_name": "Read", "tool_type": "builtin", "subtask_id": subtask});
+    api.post("/api/actions", &action).await;
+    is_open("s", "an action of its subtask").await;
+    next_run(&api).await;
+    is_open("s", "the next cleaning").await;
+    assert_eq!(api.get("/api/sessions/s").await["total_tools_used"], 1);
+    assert_eq!(events(&server, "session.ended"), 8);
+    assert_eq!(events(&server, "session.updated"), 8, "that it goes on is said each time");
+
+    // An end that somebody set is one, whatever is put in order afterwards.
+    let ended_at = SystemClock.now();
+    api.patch("/api/sessions/s", &json!({"ended_at": ended_at})).await;
+    api.patch(&format!("/api/subtasks/{}", subtask.as_str().unwrap()), &json!({"status": "completed"})).await;
+    assert_ne!(api.get("/api/sessions/s").await["ended_at"], Value::Null);
+
+    // Whoever claims a session that was made for it is at work in it, too.
+    api.post("/api/actions", &json!({"tool_name": "Read", "tool_type": "builtin", "session_id": "late"}))
+        .await;
+    silence("late").await;
+    api.post("/api/sessions", &json!({"id": "late"})).await;
+    is_open("late", "its client said hello").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -116,6 +116,7 @@ macro_rules! for_each_conformance_case {
                 create_keeps_every_field: session_create session_get;
                 duplicates_are_a_conflict: session_create;
                 automatic_sessions_can_be_created_once: session_create action_record;
+                actions_of_subtasks_count_in_their_session: action_record session_get;
                 unknown_project_is_refused: session_create;
                 list_filters_and_counts: session_list;
                 detail_holds_newest_requests: session_get;

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::roll_up::{emit_task, request_child_changed, set_task_status, task_event};
+use super::sessions::note_work_on_task;
 use super::{nothing_to_update, unknown_parent};
 use crate::api::NoContent;
 use crate::api::tasks::{TaskCreate, TaskDelete, TaskSaved, TaskUpdate};
@@ -56,6 +57,7 @@ impl Command for TaskCreate {
         let status = self.status.unwrap_or(TaskStatus::Pending);
         let now = state.now;
         let task = create_task(state, self.request_id, wave, self.name.clone(), status, now);
+        note_work_on_task(state, task.id);
         Ok(TaskSaved { success: true, task })
     }
 }
@@ -82,6 +84,7 @@ impl Command for TaskUpdate {
         let changed = task.status != before;
         emit_task(state, task_event(&task, changed), &task);
         state.put_task(task.clone());
+        note_work_on_task(state, task.id);
         if changed {
             let now = state.now;
             request_child_changed(state, task.request_id, now);

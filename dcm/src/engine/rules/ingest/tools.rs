@@ -71,7 +71,7 @@ impl Observer<'_> {
         };
         let teaching = Teaching::of(action.input.as_deref());
         let attempt = Attempt::of(&action.tool_name, action.input.as_deref(), &action.file_paths);
-        record_action(self.state, action, &attempt, &teaching, true);
+        record_action(self.state, action, &attempt, &teaching);
         self.created.actions += 1;
         Novelty::Created
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod sessions;
+
 use std::collections::BTreeSet;
 
 use dcm_suite::calls::Calls;
