@@ -294,6 +294,8 @@ async fn messages(s: &mut Scenario) {
     let about = json!({"id": broadcast, "from": "lead", "to": null, "topic": "alert.blocking"});
     s.expect("a broadcast", &[("message.new", &["topics/alert.blocking"], about)]);
 
+    assert_eq!(s.api.call(Method::HEAD, "/api/messages/dev-1", None).await.status, 200);
+    s.expect("who asks for the head only has read nothing", &[]);
     api.get("/api/messages/dev-1").await;
     let read = |id: &str| json!({"id": id, "agent_id": "dev-1"});
     s.expect(

@@ -49,6 +49,8 @@ use writer::Writer;
 pub struct Dcm {
     shared: Arc<Shared>,
     key: Option<IdempotencyKey>,
+    /// Whether reads leave no trace.
+    looks_only: bool,
 }
 
 #[derive(Debug)]
@@ -144,7 +146,7 @@ impl Dcm {
             writer_tasks: Mutex::new(Some(writer_tasks)),
             stop,
         };
-        Ok(Self { shared: Arc::new(shared), key: None })
+        Ok(Self { shared: Arc::new(shared), key: None, looks_only: false })
     }
 
     /// How this engine was configured.
@@ -157,7 +159,13 @@ impl Dcm {
     /// nothing. Use it for one operation.
     #[must_use]
     pub fn with_idempotency_key(&self, key: IdempotencyKey) -> Self {
-        Self { shared: Arc::clone(&self.shared), key: Some(key) }
+        Self { key: Some(key), ..self.clone() }
+    }
+
+    /// A handle whose reads leave no trace: mail that it looks at stays unread.
+    #[must_use]
+    pub fn looking_only(&self) -> Self {
+        Self { looks_only: true, ..self.clone() }
     }
 
     /// The event log: everything that happens, in order, on every node of the store.

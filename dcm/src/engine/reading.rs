@@ -312,7 +312,7 @@ impl Run<MessageInbox> for Dcm {
         let mut unread = rows.unread;
         let unseen: Vec<_> =
             rows.messages.iter().filter(|(_, read)| !read).map(|(message, _)| message.id).collect();
-        if !monitor && !unseen.is_empty() {
+        if !monitor && !self.looks_only && !unseen.is_empty() {
             unread -= i64::try_from(unseen.len()).unwrap_or(i64::MAX);
             self.commit_aside(MarkRead { agent_id: operation.agent_id.clone(), messages: unseen }).await?;
         }
