@@ -41,6 +41,7 @@ macro_rules! for_each_conformance_case {
             }
             tasks {
                 waves_count_up: task_create;
+                the_last_wave_has_none_after_it: task_create;
                 create_keeps_every_field: task_create task_get;
                 list_by_request_and_status: task_list;
                 list_is_newest_first_without_request: task_list;
@@ -201,6 +202,7 @@ macro_rules! for_each_conformance_case {
                 a_resumed_session_stays_open: ingest session_get;
                 pieces_make_the_whole: ingest;
                 a_repeat_completes_what_was_cut_off: ingest;
+                late_outcomes_count_down_to_nothing: ingest session_update;
                 a_prompt_is_open_until_the_turn_ends: ingest;
                 a_request_waits_for_its_agents: ingest;
                 failures_fail_the_request: ingest;
