@@ -103,7 +103,12 @@ fn dump(database: &Database) -> BTreeMap<String, Vec<Vec<Option<String>>>> {
     let names = names.filter(|name| !passing.contains(&&**name));
     names
         .map(|name| {
-            let kept = if name == "events" { "where name <> 'system.info'" } else { "" };
+            let kept = match &*name {
+                "events" => "where name <> 'system.info'",
+                // Every start cleans.
+                "settings" => "where name <> 'last_cleanup'",
+                _ => "",
+            };
             let rows = database.rows(&format!("select t::text from {name} t {kept} order by 1"));
             (name, rows)
         })

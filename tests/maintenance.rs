@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dcm::{Clock, SystemClock};
@@ -39,6 +40,27 @@ async fn next_run(api: &Calls) -> Value {
     api.get(path).await
 }
 
+/// What all runs together did, from now on until `done` says that it is enough.
+async fn sums_until(
+    api: &Calls,
+    mut done: impl FnMut(&BTreeMap<String, i64>) -> bool,
+) -> BTreeMap<String, i64> {
+    let mut sums = BTreeMap::new();
+    let mut last = Value::Null;
+    until(api, "/api/cleanup/stats", |stats| {
+        let run = &stats["last_cleanup"];
+        if run["deletedAt"] != last {
+            last = run["deletedAt"].clone();
+            for (name, number) in run.as_object().into_iter().flatten() {
+                *sums.entry(name.clone()).or_default() += number.as_i64().unwrap_or(0);
+            }
+        }
+        done(&sums)
+    })
+    .await;
+    sums
+}
+
 /// Milliseconds since 1970 of a time on the wire.
 fn millis(time: &Value) -> i64 {
     dcm::Timestamp::parse(time.as_str().unwrap()).unwrap().as_millis()
@@ -60,6 +82,7 @@ on_both_stores!(
     stuck_subtasks_fail_and_roll_up,
     what_is_old_goes,
     what_is_too_much_goes,
+    what_was_done_is_counted,
 );
 
 async fn messages_expire(store: Store) {
@@ -351,6 +374,54 @@ async fn what_is_too_much_goes(store: Store) {
     check_log(&server, head - 11);
 }
 
+async fn what_was_done_is_counted(store: Store) {
+    // Longer than a look takes, so that what a run did can be seen before the next one.
+    let server = cleaning_every(store, 2000)
+        .variable("DCM_EVENT_RETENTION_DAYS", "5")
+        .variable("DCM_ACTION_RETENTION_DAYS", "30")
+        .start()
+        .await;
+    let api = server.calls();
+    record(&api, 3).await;
+    let body = json!({"tool_name": "Bash", "tool_type": "builtin"});
+    api.post_keyed("/api/actions", "old key", &body).await;
+    let project = api.post("/api/projects", &json!({"path": "/srv/stuck"})).await["project"]["id"].clone();
+    let body = json!({"project_id": project, "session_id": "s", "prompt": "Work"});
+    let request = api.post("/api/requests", &body).await["request"]["id"].clone();
+    let task = api.post("/api/tasks", &json!({"request_id": request})).await["task"]["id"].clone();
+    let body = json!({"task_id": task, "description": "Work", "status": "running"});
+    api.post("/api/subtasks", &body).await;
+    let log = server.number("select seq from event_log_head");
+    let all = "id is not null";
+    for (table, column, which, days) in [
+        ("sessions", "last_seen_at", all, 40),
+        ("sessions", "started_at", all, 40),
+        ("subtasks", "started_at", all, 40),
+        ("actions", "created_at", all, 40),
+        ("actions", "recorded_at", all, 40),
+        ("events", "created_at", "seq <= 2", 6),
+        ("idempotency_keys", "created_at", "idempotency_key is not null", 2),
+    ] {
+        let earlier = days_earlier(store, column, days);
+        let _ = server.rows(&format!("update {table} set {column} = {earlier} where {which}"));
+    }
+    let expected = [
+        ("closedSessions", 1),
+        ("failedSubtasks", 1),
+        ("deletedActions", 4),
+        ("deletedEvents", 2),
+        ("deletedIdempotencyKeys", 1),
+        ("deletedMessages", 0),
+    ];
+    let sums = sums_until(&api, |sums| {
+        expected.iter().all(|(name, number)| sums.get(*name).is_some_and(|sum| sum >= number))
+    })
+    .await;
+    for (name, number) in expected {
+        assert_eq!(sums[name], number, "{name} of {sums:?}, with {log} events");
+    }
+}
+
 /// Every node is ready to clean; one of them does, and another one takes over when that one dies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_node_of_several_cleans() {
@@ -359,12 +430,18 @@ async fn one_node_of_several_cleans() {
     let mut first = node().await;
     until(&first.calls(), "/api/cleanup/stats", |stats| !stats["last_cleanup"].is_null()).await;
     let second = node().await;
+    let holder = || database.value("select holder from leases where name = 'maintenance'");
+    let before = holder();
     for _ in 0..3 {
-        next_run(&first.calls()).await;
-        assert_eq!(second.calls().get("/api/cleanup/stats").await["last_cleanup"], Value::Null);
+        next_run(&second.calls()).await;
+        assert_eq!(holder(), before, "one node cleans");
     }
     first.kill();
-    until(&second.calls(), "/api/cleanup/stats", |stats| !stats["last_cleanup"].is_null()).await;
+    // What was done is known on every node, whoever did it.
+    let done = second.calls().get("/api/cleanup/stats").await["last_cleanup"].clone();
+    assert!(done["deletedAt"].is_string(), "{done}");
+    until(&second.calls(), "/api/cleanup/stats", |_| holder() != before).await;
+    until(&second.calls(), "/api/cleanup/stats", |stats| stats["last_cleanup"] != done).await;
     drop(second);
     drop(first);
 }

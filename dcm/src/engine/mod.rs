@@ -65,7 +65,6 @@ struct Shared {
     node_id: EventId,
     config: EngineConfig,
     health: HealthCheck,
-    maintenance: Arc<Maintenance>,
     tools: ToolsCache,
     secrets: TokenSecrets,
     tasks: Mutex<Option<JoinSet<()>>>,
@@ -121,7 +120,7 @@ impl Dcm {
             Arc::clone(&clock),
             stopped.clone(),
         ));
-        tasks.spawn(Arc::clone(&maintenance).run(
+        tasks.spawn(maintenance.run(
             Arc::clone(&store),
             writer.clone(),
             Arc::clone(&clock),
@@ -140,7 +139,6 @@ impl Dcm {
             ids,
             node_id,
             config,
-            maintenance,
             secrets,
             tasks: Mutex::new(Some(tasks)),
             writer_tasks: Mutex::new(Some(writer_tasks)),

@@ -1,5 +1,6 @@
 //! Operations that read what is recorded.
 
+use super::maintenance::last_cleanup;
 use super::rules::MarkRead;
 use super::{Dcm, Run};
 use crate::api::actions::{ActionHourly, ActionList, ActionPage, HourlyReport};
@@ -90,7 +91,8 @@ impl Run<CleanupStats> for Dcm {
     async fn run(&self, _: CleanupStats) -> Result<CleanupReport> {
         let now = self.now();
         let messages = self.store().message_counts(now).await?;
-        Ok(CleanupReport { last_cleanup: self.shared.maintenance.last(), messages, timestamp: now })
+        let last_cleanup = last_cleanup(self.store()).await?;
+        Ok(CleanupReport { last_cleanup, messages, timestamp: now })
     }
 }
 
