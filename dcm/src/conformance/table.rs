@@ -218,6 +218,7 @@ macro_rules! for_each_conformance_case {
             races {
                 waves_are_unique: task_create;
                 project_upserts_merge: project_upsert;
+                request_changes_merge: request_update;
                 one_session_creation_wins: session_create;
                 counters_and_scores_are_exact: action_record;
                 feedback_adds_up: routing_feedback;
