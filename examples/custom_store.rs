@@ -58,6 +58,10 @@ impl CommitStore for Measured {
         self.inner.setting(name, value)
     }
 
+    fn keep_setting<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.inner.keep_setting(name, value)
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
     }

@@ -248,6 +248,8 @@ async fn one_key_from_twenty_connections(store: Store) {
         (1, "select total_tools_used from sessions where id = 's-2'"),
         (1, "select count(*) from agent_messages where to_agent_id = 'b'"),
         (1, "select count(*) from actions where session_id = 's-observed'"),
+        (2, "select count(*) from compactions"),
+        (2, "select count(*) from events where name = 'session.updated'"),
     ] {
         assert_eq!(server.number(sql), rows, "{sql}");
     }

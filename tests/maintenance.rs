@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dcm::{Clock, SystemClock};
@@ -39,6 +40,27 @@ async fn next_run(api: &Calls) -> Value {
     api.get(path).await
 }
 
+/// What all runs together did, from now on until `done` says that it is enough.
+async fn sums_until(
+    api: &Calls,
+    mut done: impl FnMut(&BTreeMap<String, i64>) -> bool,
+) -> BTreeMap<String, i64> {
+    let mut sums = BTreeMap::new();
+    let mut last = Value::Null;
+    until(api, "/api/cleanup/stats", |stats| {
+        let run = &stats["last_cleanup"];
+        if run["deletedAt"] != last {
+            last = run["deletedAt"].clone();
+            for (name, number) in run.as_object().into_iter().flatten() {
+                *sums.entry(name.clone()).or_default() += number.as_i64().unwrap_or(0);
+            }
+        }
+        done(&sums)
+    })
+    .await;
+    sums
+}
+
 /// Milliseconds since 1970 of a time on the wire.
 fn millis(time: &Value) -> i64 {
     dcm::Timestamp::parse(time.as_str().unwrap()).unwrap().as_millis()
@@ -56,9 +78,11 @@ fn cleaning_every(store: Store, milliseconds: u32) -> Options {
 on_both_stores!(
     messages_expire,
     sessions_that_nobody_ends_are_closed,
+    whoever_works_in_a_session_keeps_it_open,
     stuck_subtasks_fail_and_roll_up,
     what_is_old_goes,
     what_is_too_much_goes,
+    what_was_done_is_counted,
 );
 
 async fn messages_expire(store: Store) {
@@ -116,6 +140,72 @@ async fn sessions_that_nobody_ends_are_closed(store: Store) {
     let closed = until(&api, "/api/sessions/orphan", |session| session["ended_at"] == again).await;
     assert_eq!(closed["total_tools_used"], 2);
     assert_eq!(events(&server, "session.ended"), 2);
+}
+
+async fn whoever_works_in_a_session_keeps_it_open(store: Store) {
+    let options = cleaning_every(store, 100)
+        .variable("DCM_SESSION_MIN_AGE_MS", "1")
+        .variable("DCM_SESSION_IDLE_MS", "3600000");
+    let server = options.start().await;
+    let api = server.calls();
+    let silence = async |session: &str| {
+        let earlier = days_earlier(store, "last_seen_at", 1);
+        let _ = server.rows(&format!("update sessions set last_seen_at = {earlier} where id = '{session}'"));
+        let path = format!("/api/sessions/{session}");
+        until(&api, &path, |session| !session["ended_at"].is_null()).await;
+    };
+    let is_open = async |session: &str, what: &str| {
+        let found = api.get(&format!("/api/sessions/{session}")).await;
+        assert_eq!(found["ended_at"], Value::Null, "after {what}: {found}");
+    };
+
+    api.post("/api/sessions", &json!({"id": "s"})).await;
+    let project = api.post("/api/projects", &json!({"path": "/srv/work"})).await["project"]["id"].clone();
+    silence("s").await;
+    let body = json!({"project_id": project, "session_id": "s", "prompt": "Work"});
+    let request = api.post("/api/requests", &body).await["request"]["id"].clone();
+    is_open("s", "a request").await;
+    silence("s").await;
+    let task = api.post("/api/tasks", &json!({"request_id": request})).await["task"]["id"].clone();
+    is_open("s", "a task").await;
+    silence("s").await;
+    let body = json!({"task_id": task, "description": "Work", "status": "running", "agent_id": "worker"});
+    let subtask = api.post("/api/subtasks", &body).await["subtask"]["id"].clone();
+    is_open("s", "a subtask").await;
+    for (kind, id, body) in [
+        ("requests", &request, json!({"metadata": {"half": "done"}})),
+        ("tasks", &task, json!({"name": "Work on it"})),
+        ("subtasks", &subtask, json!({"result": {"half": "done"}})),
+    ] {
+        silence("s").await;
+        api.patch(&format!("/api/{kind}/{}", id.as_str().unwrap()), &body).await;
+        is_open("s", &format!("a change of {kind}")).await;
+    }
+    silence("s").await;
+    api.patch("/api/sessions/s", &json!({"total_errors": 0})).await;
+    is_open("s", "its client's own count").await;
+    silence("s").await;
+    let action = json!({"tool_name": "Read", "tool_type": "builtin", "subtask_id": subtask});
+    api.post("/api/actions", &action).await;
+    is_open("s", "an action of its subtask").await;
+    next_run(&api).await;
+    is_open("s", "the next cleaning").await;
+    assert_eq!(api.get("/api/sessions/s").await["total_tools_used"], 1);
+    assert_eq!(events(&server, "session.ended"), 8);
+    assert_eq!(events(&server, "session.updated"), 8, "that it goes on is said each time");
+
+    // An end that somebody set is one, whatever is put in order afterwards.
+    let ended_at = SystemClock.now();
+    api.patch("/api/sessions/s", &json!({"ended_at": ended_at})).await;
+    api.patch(&format!("/api/subtasks/{}", subtask.as_str().unwrap()), &json!({"status": "completed"})).await;
+    assert_ne!(api.get("/api/sessions/s").await["ended_at"], Value::Null);
+
+    // Whoever claims a session that was made for it is at work in it, too.
+    api.post("/api/actions", &json!({"tool_name": "Read", "tool_type": "builtin", "session_id": "late"}))
+        .await;
+    silence("late").await;
+    api.post("/api/sessions", &json!({"id": "late"})).await;
+    is_open("late", "its client said hello").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -284,6 +374,54 @@ async fn what_is_too_much_goes(store: Store) {
     check_log(&server, head - 11);
 }
 
+async fn what_was_done_is_counted(store: Store) {
+    // Longer than a look takes, so that what a run did can be seen before the next one.
+    let server = cleaning_every(store, 2000)
+        .variable("DCM_EVENT_RETENTION_DAYS", "5")
+        .variable("DCM_ACTION_RETENTION_DAYS", "30")
+        .start()
+        .await;
+    let api = server.calls();
+    record(&api, 3).await;
+    let body = json!({"tool_name": "Bash", "tool_type": "builtin"});
+    api.post_keyed("/api/actions", "old key", &body).await;
+    let project = api.post("/api/projects", &json!({"path": "/srv/stuck"})).await["project"]["id"].clone();
+    let body = json!({"project_id": project, "session_id": "s", "prompt": "Work"});
+    let request = api.post("/api/requests", &body).await["request"]["id"].clone();
+    let task = api.post("/api/tasks", &json!({"request_id": request})).await["task"]["id"].clone();
+    let body = json!({"task_id": task, "description": "Work", "status": "running"});
+    api.post("/api/subtasks", &body).await;
+    let log = server.number("select seq from event_log_head");
+    let all = "id is not null";
+    for (table, column, which, days) in [
+        ("sessions", "last_seen_at", all, 40),
+        ("sessions", "started_at", all, 40),
+        ("subtasks", "started_at", all, 40),
+        ("actions", "created_at", all, 40),
+        ("actions", "recorded_at", all, 40),
+        ("events", "created_at", "seq <= 2", 6),
+        ("idempotency_keys", "created_at", "idempotency_key is not null", 2),
+    ] {
+        let earlier = days_earlier(store, column, days);
+        let _ = server.rows(&format!("update {table} set {column} = {earlier} where {which}"));
+    }
+    let expected = [
+        ("closedSessions", 1),
+        ("failedSubtasks", 1),
+        ("deletedActions", 4),
+        ("deletedEvents", 2),
+        ("deletedIdempotencyKeys", 1),
+        ("deletedMessages", 0),
+    ];
+    let sums = sums_until(&api, |sums| {
+        expected.iter().all(|(name, number)| sums.get(*name).is_some_and(|sum| sum >= number))
+    })
+    .await;
+    for (name, number) in expected {
+        assert_eq!(sums[name], number, "{name} of {sums:?}, with {log} events");
+    }
+}
+
 /// Every node is ready to clean; one of them does, and another one takes over when that one dies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_node_of_several_cleans() {
@@ -292,12 +430,18 @@ async fn one_node_of_several_cleans() {
     let mut first = node().await;
     until(&first.calls(), "/api/cleanup/stats", |stats| !stats["last_cleanup"].is_null()).await;
     let second = node().await;
+    let holder = || database.value("select holder from leases where name = 'maintenance'");
+    let before = holder();
     for _ in 0..3 {
-        next_run(&first.calls()).await;
-        assert_eq!(second.calls().get("/api/cleanup/stats").await["last_cleanup"], Value::Null);
+        next_run(&second.calls()).await;
+        assert_eq!(holder(), before, "one node cleans");
     }
     first.kill();
-    until(&second.calls(), "/api/cleanup/stats", |stats| !stats["last_cleanup"].is_null()).await;
+    // What was done is known on every node, whoever did it.
+    let done = second.calls().get("/api/cleanup/stats").await["last_cleanup"].clone();
+    assert!(done["deletedAt"].is_string(), "{done}");
+    until(&second.calls(), "/api/cleanup/stats", |_| holder() != before).await;
+    until(&second.calls(), "/api/cleanup/stats", |stats| stats["last_cleanup"] != done).await;
     drop(second);
     drop(first);
 }

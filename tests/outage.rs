@@ -138,6 +138,47 @@ async fn a_store_that_goes_away_and_comes_back() {
     drop(database);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_embedded_store_that_goes_away_and_comes_back() {
+    let mut server = Server::start(Store::Embedded).await;
+    let api = server.calls();
+    let project = api.post("/api/projects", &json!({"path": "/srv/kept", "metadata": {"a": 1}})).await;
+    let id = project["project"]["id"].as_str().unwrap().to_owned();
+    let body = json!({"project_id": id, "session_id": "s", "prompt": "Work"});
+    let request = api.post("/api/requests", &body).await["request"]["id"].clone();
+    let request = format!("/api/requests/{}", request.as_str().unwrap());
+    let (file, away) = (server.data_dir().join("dcm.db"), server.data_dir().join("away.db"));
+
+    std::fs::rename(&file, &away).unwrap();
+    check_unhealthy(&api.call(Method::GET, "/health", None).await);
+    for (method, path, body) in calls_that_need_the_store(&id) {
+        let answer = api.call(method.clone(), &path, body.as_ref()).await;
+        // The file is open still, so it can be read; what there would be to write is not acknowledged.
+        if method == Method::POST && path != "/api/context/generate" {
+            assert_eq!(answer.status, 503, "{method} {path}: {answer:?}");
+            check_refusal(&answer);
+        } else {
+            assert!(answer.status < 500, "{method} {path}: {answer:?}");
+        }
+    }
+    for (method, path, body) in
+        [(Method::PATCH, &request, Some(json!({"status": "failed"}))), (Method::DELETE, &request, None)]
+    {
+        let answer = api.call(method.clone(), path, body.as_ref()).await;
+        assert_eq!(answer.status, 503, "{method} {path}: {answer:?}");
+        check_refusal(&answer);
+    }
+    check_unhealthy(&api.call(Method::GET, "/health", None).await);
+
+    std::fs::rename(&away, &file).unwrap();
+    server.wait_until_healthy().await;
+    assert_eq!(api.get(&format!("/api/projects/{id}")).await["project"]["metadata"], json!({"a": 1}));
+    assert_eq!(api.get(&request).await["request"]["status"], "active");
+    api.post("/api/actions", &json!({"tool_name": "Bash", "tool_type": "builtin"})).await;
+    assert_eq!(api.get("/stats").await["actionCount"], 1, "what was refused was not written");
+    assert!(server.stop().await.success());
+}
+
 /// Every acknowledged action is stored; nobody was told anything but 201 or 503.
 fn check_kept(told: &Told, found: &BTreeMap<String, usize>) {
     told.refusals.iter().for_each(check_refusal);

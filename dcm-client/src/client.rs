@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dcm::api::wire::{WireRequest, from_response, to_request};
@@ -56,7 +57,29 @@ impl Client {
         let request = to_request(&operation)?;
         // One key for the call, not for the attempt: that is what makes the attempts one call.
         let key = (O::META.method == Method::POST).then(|| self.0.keys.next::<Uuid>().to_string());
-        let attempt = || self.attempt::<O>(&request, key.as_deref());
+        // Whether an earlier attempt may have been carried out although nobody said so.
+        let may_be_done = AtomicBool::new(false);
+        let attempt = || async {
+            let outcome = self.attempt::<O>(&request, key.as_deref()).await;
+            match outcome {
+                // What was to be removed is gone; that it was there is for the earlier attempt to know.
+                Err(failure)
+                    if may_be_done.load(Ordering::Relaxed)
+                        && O::META.method == Method::DELETE
+                        && O::META.success == 204
+                        && failure.error.kind() == ErrorKind::NotFound =>
+                {
+                    from_response::<O>(O::META.success, b"").map_err(Failure::from)
+                }
+                Err(failure) => {
+                    if !failure.unsent && failure.error.kind() == ErrorKind::Unavailable {
+                        may_be_done.store(true, Ordering::Relaxed);
+                    }
+                    Err(failure)
+                }
+                done => done,
+            }
+        };
         self.0.backoff.run(is_repeatable(O::META.method), attempt).await
     }
 

@@ -208,11 +208,16 @@ impl Shell {
         }
         let dcm = match idempotency_key(parts, &input.body)? {
             Some(key) => self.dcm.with_idempotency_key(key),
+            // Who asks for the head of an answer does not get to read it.
+            None if parts.method == Method::HEAD => self.dcm.looking_only(),
             None => self.dcm.clone(),
         };
         let answer = async {
-            let asked = parts.uri.path_and_query();
-            match asked.filter(|_| meta.method == dcm::api::Method::GET) {
+            let asked = parts.uri.path_and_query().filter(|_| meta.method == dcm::api::Method::GET);
+            match asked {
+                Some(asked) if parts.method == Method::HEAD => {
+                    self.flights.share(&format!("HEAD {asked}"), handler(dcm, input)).await
+                }
                 Some(asked) => self.flights.share(asked.as_str(), handler(dcm, input)).await,
                 None => handler(dcm, input).await,
             }

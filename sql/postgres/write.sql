@@ -19,24 +19,24 @@ on conflict (id) do update set
 -- name: write_sessions
 insert into sessions (
     id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
-    last_seen_at
+    last_seen_at, ended_by_cleanup
 )
 select
     x.id, x.project_id, x.started_at, x.ended_at, x.total_tools_used, x.total_success, x.total_errors,
-    x.created_automatically, x.last_seen_at
+    x.created_automatically, x.last_seen_at, x.ended_by_cleanup
 from unnest(
     :id::text[], :project_id::uuid[], :started_at::timestamptz[], :ended_at::timestamptz[],
     :total_tools_used::integer[], :total_success::integer[], :total_errors::integer[],
-    :created_automatically::boolean[], :last_seen_at::timestamptz[]
+    :created_automatically::boolean[], :last_seen_at::timestamptz[], :ended_by_cleanup::boolean[]
 ) as x (
     id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
-    last_seen_at
+    last_seen_at, ended_by_cleanup
 )
 on conflict (id) do update set
     project_id = excluded.project_id, started_at = excluded.started_at, ended_at = excluded.ended_at,
     total_tools_used = excluded.total_tools_used, total_success = excluded.total_success,
     total_errors = excluded.total_errors, created_automatically = excluded.created_automatically,
-    last_seen_at = excluded.last_seen_at
+    last_seen_at = excluded.last_seen_at, ended_by_cleanup = excluded.ended_by_cleanup
 
 -- name: write_requests
 insert into requests (

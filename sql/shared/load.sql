@@ -11,10 +11,13 @@ select id, path, name, created_at, updated_at, metadata from projects where id i
 
 -- name: load_sessions
 select id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
-    last_seen_at
+    last_seen_at, ended_by_cleanup
 from sessions where id in (
     select id from sessions where false
     union all select id from sessions where id in (:sessions*) --? sessions
+    union all select session_id from requests where id in (:requests*) --? requests
+    union all select r.session_id from task_lists t join requests r on r.id = t.request_id where t.id in (:tasks*) --? tasks
+    union all select r.session_id from subtasks s join task_lists t on t.id = s.task_list_id join requests r on r.id = t.request_id where s.id in (:subtasks*) --? subtasks
     union all select id from sessions where project_id in (:projects*) --? projects
 )
 

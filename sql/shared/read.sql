@@ -124,12 +124,12 @@ limit 1000
 
 -- name: session_get
 select id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
-    last_seen_at
+    last_seen_at, ended_by_cleanup
 from sessions where id = :id
 
 -- name: session_page
 select id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
-    last_seen_at
+    last_seen_at, ended_by_cleanup
 from sessions where true
     and project_id = :project_id --? project_id
     and ended_at is null and :active_only = :active_only --? active_only

@@ -61,5 +61,8 @@ returning holder
 -- name: make_setting
 insert into settings (name, value) values (:name, :value) on conflict (name) do nothing
 
+-- name: keep_setting
+insert into settings (name, value) values (:name, :value) on conflict (name) do update set value = excluded.value
+
 -- name: get_setting
 select value from settings where name = :name

@@ -13,16 +13,16 @@ on conflict (id) do update set
 -- name: write_sessions
 insert into sessions (
     id, project_id, started_at, ended_at, total_tools_used, total_success, total_errors, created_automatically,
-    last_seen_at
+    last_seen_at, ended_by_cleanup
 ) values (
     :id, :project_id, :started_at, :ended_at, :total_tools_used, :total_success, :total_errors,
-    :created_automatically, :last_seen_at
+    :created_automatically, :last_seen_at, :ended_by_cleanup
 )
 on conflict (id) do update set
     project_id = excluded.project_id, started_at = excluded.started_at, ended_at = excluded.ended_at,
     total_tools_used = excluded.total_tools_used, total_success = excluded.total_success,
     total_errors = excluded.total_errors, created_automatically = excluded.created_automatically,
-    last_seen_at = excluded.last_seen_at
+    last_seen_at = excluded.last_seen_at, ended_by_cleanup = excluded.ended_by_cleanup
 
 -- name: write_requests
 insert into requests (

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dcm::api::blocking::BlockingDelete;
 use dcm::api::hierarchy::ActiveAgents;
 use dcm::api::projects::{ProjectDelete, ProjectUpsert};
 use dcm::api::subscriptions::SubscriptionsOfAgent;
@@ -71,6 +72,30 @@ async fn a_post_keeps_its_idempotency_key_until_it_succeeds() {
     assert_eq!(asked[0].body, json!({"path": "/p"}));
     // The next call is another one.
     assert_ne!(asked[3].key, asked[0].key);
+}
+
+#[tokio::test]
+async fn a_removal_whose_answer_was_lost_is_done() {
+    let gone = || Answer::Json(404, json!({"error": "Project not found"}));
+    let remove = || ProjectDelete { id: project_id() };
+    let server = Server::start([Answer::HangUp, gone()]).await;
+    client(&server).build().unwrap().project_delete(remove()).await.unwrap();
+    assert_eq!(server.asked().len(), 2);
+
+    // Nobody has removed it: there was nothing.
+    let server = Server::start([gone()]).await;
+    let error = client(&server).build().unwrap().project_delete(remove()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    // Nor was it removed by an attempt that was turned away at the door.
+    let server = Server::start([Answer::Later(429, 0), gone()]).await;
+    let error = client(&server).build().unwrap().project_delete(remove()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    // Where the answer says more than that it is done, only the server knows it.
+    let server =
+        Server::start([Answer::HangUp, Answer::Json(404, json!({"error": "Blocking not found"}))]).await;
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+    let error = client(&server).build().unwrap().blocking_delete(BlockingDelete { id }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ pub struct ToolsSummaryReport {
 /// Answer to [`CleanupStats`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CleanupReport {
-    /// What the cleaning jobs last did; absent before the first run.
+    /// What the cleaning jobs last did, on whichever node of the store; absent before the first run.
     pub last_cleanup: Option<LastCleanup>,
     /// The messages that are stored.
     pub messages: MessageCounts,

@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::api::ingest::{Ingest, IngestCounts, MAX_OBSERVATIONS, Observation};
 use crate::api::projects::ProjectByPath;
 use crate::api::routing::RoutingSuggest;
-use crate::api::sessions::SessionGet;
+use crate::api::sessions::{SessionGet, SessionUpdate};
 use crate::model::{PromptType, RequestStatus, SubtaskStatus, TaskStatus};
 
 /// A session becomes a project, a session, a request with wave 0, one subtask per agent and one action per tool call.
@@ -200,6 +200,27 @@ pub async fn a_repeat_completes_what_was_cut_off(api: &impl Api) {
     assert_eq!(answer.created, expected, "only what was cut off is new");
     assert_eq!(answer.known, 5, "what had arrived is known");
     assert_eq!(cut.shape(api).await, whole.shape(api).await, "the same tree in the end");
+}
+
+/// A call whose outcome is told later is counted by it, and no count falls below nothing, whatever it was set to.
+pub async fn late_outcomes_count_down_to_nothing(api: &impl Api) {
+    let scene = Scene::new();
+    let mut pending = observed::tool("u1", scene.at(1), None);
+    if let Observation::ToolUsed { output, duration_ms, .. } = &mut pending {
+        (*output, *duration_ms) = (None, None);
+    }
+    scene.send(api, vec![pending]).await;
+    let counts = SessionUpdate {
+        total_tools_used: Some(0),
+        total_success: Some(0),
+        total_errors: Some(i32::MAX),
+        ..inputs::session_change(&scene.session)
+    };
+    must(api.execute(counts).await, "setting the counts of a session");
+    scene.send(api, vec![observed::failed_tool("u1", scene.at(1))]).await;
+    let session = session_now(api, &scene.session).await.session;
+    let counted = (session.total_tools_used, session.total_success, session.total_errors);
+    assert_eq!(counted, (0, 0, i32::MAX), "a count has a lowest and a highest value");
 }
 
 /// A prompt is open until the turn ends, and its type is guessed when it is not given.

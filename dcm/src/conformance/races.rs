@@ -12,7 +12,7 @@ use crate::api::actions::{ActionList, ActionRecord};
 use crate::api::blocking::{Block, BlockingGet};
 use crate::api::ingest::IngestCounts;
 use crate::api::projects::ProjectUpsert;
-use crate::api::requests::RequestGet;
+use crate::api::requests::{RequestGet, RequestUpdate};
 use crate::api::routing::RoutingSuggest;
 use crate::api::subscriptions::{Subscribe, SubscriptionsOfAgent};
 use crate::api::subtasks::SubtaskUpdate;
@@ -70,6 +70,21 @@ pub async fn project_upserts_merge(api: &impl Api) {
     let expected = (0..MANY).map(|n| (format!("key{n}"), json!(n))).collect::<serde_json::Map<_, _>>();
     let stored = project_now(api, ids[0]).await.project.metadata;
     assert_eq!(stored.to_map(), expected, "no caller's metadata is lost");
+}
+
+/// Changes of one request's metadata at once are all kept.
+pub async fn request_changes_merge(api: &impl Api) {
+    let fixture = Fixture::new();
+    let request = fixture.tree(api).await.request.id;
+    let changes = (0..MANY).map(|n| RequestUpdate {
+        metadata: Some(object(json!({(format!("key{n}")): n}))),
+        ..inputs::request_change(request)
+    });
+    for result in join_all(changes.map(|input| api.execute(input))).await {
+        must(result, "one change of fifty");
+    }
+    let expected = (0..MANY).map(|n| (format!("key{n}"), json!(n))).collect::<serde_json::Map<_, _>>();
+    assert_eq!(request_now(api, request).await.metadata.to_map(), expected, "no caller's metadata is lost");
 }
 
 /// Of many creations of one session exactly one succeeds, whether or not it was made automatically before.

@@ -12,7 +12,7 @@ use crate::api::sessions::{
     SessionCreate, SessionDelete, SessionGet, SessionList, SessionStats, SessionUpdate,
 };
 use crate::error::ErrorKind;
-use crate::model::PromptType;
+use crate::model::{PromptType, SubtaskStatus};
 
 /// A session has no project, no end and no counts unless it is said otherwise.
 pub async fn create_has_plain_defaults(api: &impl Api) {
@@ -86,6 +86,28 @@ pub async fn automatic_sessions_can_be_created_once(api: &impl Api) {
     let error = refused(api.execute(input()).await, ErrorKind::Conflict, "creating it once more");
     assert_eq!(error.to_body()["id"], json!(id), "the body of the 409 names the session");
     assert_eq!(session_now(api, &id).await.session.project_id, Some(project), "the session is stored");
+}
+
+/// An action that names only its subtask is one of the session that the subtask belongs to, and counts there.
+pub async fn actions_of_subtasks_count_in_their_session(api: &impl Api) {
+    let fixture = Fixture::new();
+    let project = fixture.project(api, "counted").await.id;
+    let id = fixture.name("counted");
+    must(api.execute(inputs::session(&id)).await, "creating a session");
+    let request = fixture.request(api, project, &id).await;
+    let task = fixture.task(api, request.id).await;
+    let subtask = fixture.subtask(api, task.id, SubtaskStatus::Running).await;
+    for exit_code in [0, 1, 0] {
+        let action = ActionRecord {
+            subtask_id: Some(subtask.id),
+            exit_code: Some(exit_code),
+            ..inputs::action("Bash")
+        };
+        record(api, action).await;
+    }
+    let session = session_now(api, &id).await.session;
+    let counted = (session.total_tools_used, session.total_success, session.total_errors);
+    assert_eq!(counted, (3, 2, 1), "every action that is listed under the session counts in it");
 }
 
 /// A project that is named must exist.

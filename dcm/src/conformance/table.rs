@@ -41,6 +41,7 @@ macro_rules! for_each_conformance_case {
             }
             tasks {
                 waves_count_up: task_create;
+                the_last_wave_has_none_after_it: task_create;
                 create_keeps_every_field: task_create task_get;
                 list_by_request_and_status: task_list;
                 list_is_newest_first_without_request: task_list;
@@ -116,6 +117,7 @@ macro_rules! for_each_conformance_case {
                 create_keeps_every_field: session_create session_get;
                 duplicates_are_a_conflict: session_create;
                 automatic_sessions_can_be_created_once: session_create action_record;
+                actions_of_subtasks_count_in_their_session: action_record session_get;
                 unknown_project_is_refused: session_create;
                 list_filters_and_counts: session_list;
                 detail_holds_newest_requests: session_get;
@@ -200,6 +202,7 @@ macro_rules! for_each_conformance_case {
                 a_resumed_session_stays_open: ingest session_get;
                 pieces_make_the_whole: ingest;
                 a_repeat_completes_what_was_cut_off: ingest;
+                late_outcomes_count_down_to_nothing: ingest session_update;
                 a_prompt_is_open_until_the_turn_ends: ingest;
                 a_request_waits_for_its_agents: ingest;
                 failures_fail_the_request: ingest;
@@ -215,6 +218,7 @@ macro_rules! for_each_conformance_case {
             races {
                 waves_are_unique: task_create;
                 project_upserts_merge: project_upsert;
+                request_changes_merge: request_update;
                 one_session_creation_wins: session_create;
                 counters_and_scores_are_exact: action_record;
                 feedback_adds_up: routing_feedback;

@@ -1,11 +1,12 @@
 //! `/api/tasks`
 
-use super::expect::{invalid, invalid_with, must, not_found, place, same_order};
+use super::expect::{invalid, invalid_with, must, not_found, place, refused, same_order};
 use super::fixture::{Fixture, task_now};
 use super::inputs;
 use crate::api::Api;
 use crate::api::subtasks::{SubtaskCreate, SubtaskGet};
 use crate::api::tasks::{TaskCreate, TaskDelete, TaskGet, TaskList, TaskUpdate};
+use crate::error::ErrorKind;
 use crate::model::{SubtaskStatus, TaskStatus};
 
 /// The first task is wave 0, the next one the highest plus one; explicit numbers may repeat.
@@ -28,6 +29,21 @@ pub async fn waves_count_up(api: &impl Api) {
     }
     let other = fixture.request(api, project.id, &fixture.name("session")).await;
     assert_eq!(fixture.task(api, other.id).await.wave_number, 0, "every request counts for itself");
+}
+
+/// After the highest wave that there can be no wave is given, rather than one twice.
+pub async fn the_last_wave_has_none_after_it(api: &impl Api) {
+    let fixture = Fixture::new();
+    let project = fixture.project(api, "last-wave").await;
+    let request = fixture.request(api, project.id, &fixture.name("session")).await;
+    let last = TaskCreate { wave_number: Some(i32::MAX), ..inputs::task(request.id) };
+    must(api.execute(last.clone()).await, "creating a task in the last wave");
+    let next = api.execute(inputs::task(request.id)).await;
+    let error = refused(next, ErrorKind::Conflict, "a wave after the last");
+    assert!(error.message().contains("wave_number"), "the error says what to give: `{error}`");
+    must(api.execute(last).await, "an explicit wave may be given twice");
+    let first = TaskCreate { wave_number: Some(0), ..inputs::task(request.id) };
+    must(api.execute(first).await, "and any other wave");
 }
 
 /// A task is pending unless it is said otherwise, and is stored as it was answered.

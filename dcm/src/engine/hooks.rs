@@ -70,7 +70,7 @@ impl Dcm {
             agent_states: None,
             wave_state: None,
         };
-        if let Err(error) = self.save_snapshot(save, true).await {
+        if let Err(error) = self.save_announced_snapshot(save).await {
             tracing::warn!(?error, "a session is compacted without a snapshot");
         }
     }

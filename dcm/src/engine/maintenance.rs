@@ -1,6 +1,6 @@
 //! The jobs that keep a store small and true: expired mail, idle sessions, stuck subtasks, retention.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,7 +11,7 @@ use super::learning::Learning;
 use super::rules::{CloseIdleSessions, ExpireMessages, FailStuckSubtasks, Notify};
 use super::writer::Writer;
 use crate::api::system::LastCleanup;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::EventId;
 use crate::storage::{AgeLimits, Storage};
 use crate::time::{Clock, Timestamp};
@@ -27,24 +27,21 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The lease of the cleaning jobs: one node of a cluster has it at a time.
 const LEASE: &str = "maintenance";
 
-/// The cleaning jobs and what they last did.
+/// The setting that holds what the jobs last did, on whichever node that was.
+const LAST: &str = "last_cleanup";
+
+/// The cleaning jobs.
 #[derive(Debug)]
 pub(super) struct Maintenance {
     node_id: EventId,
     holder: String,
-    last: Mutex<Option<LastCleanup>>,
     learning: Arc<Learning>,
 }
 
 impl Maintenance {
     /// Jobs of the node called `node`.
     pub(super) fn new(node: EventId, learning: Arc<Learning>) -> Self {
-        Self { node_id: node, holder: node.to_string(), last: Mutex::new(None), learning }
-    }
-
-    /// What the last run on this node did.
-    pub(super) fn last(&self) -> Option<LastCleanup> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        Self { node_id: node, holder: node.to_string(), learning }
     }
 
     /// Cleans at once and then at every interval, until `stopped`.
@@ -126,8 +123,9 @@ impl Maintenance {
         let ended = clock.now();
         done.deleted_at = ended;
         done.duration_ms = ended.millis_since(began);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-        Ok(())
+        let report = serde_json::to_string(&done)
+            .map_err(|error| Error::internal("a report of cleaning cannot be kept").with_source(error))?;
+        store.keep_setting(LAST, &report).await
     }
 
     async fn expire_messages(
@@ -217,6 +215,13 @@ impl Maintenance {
         }
         Ok(())
     }
+}
+
+/// What the last run did, on whichever node it was.
+pub(super) async fn last_cleanup(store: &dyn Storage) -> Result<Option<LastCleanup>> {
+    let report = store.known_setting(LAST.to_owned()).await?;
+    // One that another version wrote in another way is as good as none.
+    Ok(report.and_then(|report| serde_json::from_str(&report).ok()))
 }
 
 fn count(done: usize) -> i64 {

@@ -49,6 +49,8 @@ use writer::Writer;
 pub struct Dcm {
     shared: Arc<Shared>,
     key: Option<IdempotencyKey>,
+    /// Whether reads leave no trace.
+    looks_only: bool,
 }
 
 #[derive(Debug)]
@@ -63,7 +65,6 @@ struct Shared {
     node_id: EventId,
     config: EngineConfig,
     health: HealthCheck,
-    maintenance: Arc<Maintenance>,
     tools: ToolsCache,
     secrets: TokenSecrets,
     tasks: Mutex<Option<JoinSet<()>>>,
@@ -119,7 +120,7 @@ impl Dcm {
             Arc::clone(&clock),
             stopped.clone(),
         ));
-        tasks.spawn(Arc::clone(&maintenance).run(
+        tasks.spawn(maintenance.run(
             Arc::clone(&store),
             writer.clone(),
             Arc::clone(&clock),
@@ -138,13 +139,12 @@ impl Dcm {
             ids,
             node_id,
             config,
-            maintenance,
             secrets,
             tasks: Mutex::new(Some(tasks)),
             writer_tasks: Mutex::new(Some(writer_tasks)),
             stop,
         };
-        Ok(Self { shared: Arc::new(shared), key: None })
+        Ok(Self { shared: Arc::new(shared), key: None, looks_only: false })
     }
 
     /// How this engine was configured.
@@ -157,7 +157,13 @@ impl Dcm {
     /// nothing. Use it for one operation.
     #[must_use]
     pub fn with_idempotency_key(&self, key: IdempotencyKey) -> Self {
-        Self { shared: Arc::clone(&self.shared), key: Some(key) }
+        Self { key: Some(key), ..self.clone() }
+    }
+
+    /// A handle whose reads leave no trace: mail that it looks at stays unread.
+    #[must_use]
+    pub fn looking_only(&self) -> Self {
+        Self { looks_only: true, ..self.clone() }
     }
 
     /// The event log: everything that happens, in order, on every node of the store.

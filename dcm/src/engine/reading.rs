@@ -1,5 +1,6 @@
 //! Operations that read what is recorded.
 
+use super::maintenance::last_cleanup;
 use super::rules::MarkRead;
 use super::{Dcm, Run};
 use crate::api::actions::{ActionHourly, ActionList, ActionPage, HourlyReport};
@@ -90,7 +91,8 @@ impl Run<CleanupStats> for Dcm {
     async fn run(&self, _: CleanupStats) -> Result<CleanupReport> {
         let now = self.now();
         let messages = self.store().message_counts(now).await?;
-        Ok(CleanupReport { last_cleanup: self.shared.maintenance.last(), messages, timestamp: now })
+        let last_cleanup = last_cleanup(self.store()).await?;
+        Ok(CleanupReport { last_cleanup, messages, timestamp: now })
     }
 }
 
@@ -312,7 +314,7 @@ impl Run<MessageInbox> for Dcm {
         let mut unread = rows.unread;
         let unseen: Vec<_> =
             rows.messages.iter().filter(|(_, read)| !read).map(|(message, _)| message.id).collect();
-        if !monitor && !unseen.is_empty() {
+        if !monitor && !self.looks_only && !unseen.is_empty() {
             unread -= i64::try_from(unseen.len()).unwrap_or(i64::MAX);
             self.commit_aside(MarkRead { agent_id: operation.agent_id.clone(), messages: unseen }).await?;
         }

@@ -173,3 +173,107 @@ fn copy(error: &Error) -> Error {
         None => copy,
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::storage::{AgeLimits, BoxFuture, CommitStore, RetentionReport, State, StoreParts};
+    use crate::time::{SystemClock, Timestamp};
+    use crate::{Dcm, EngineConfig};
+
+    /// A store whose commits wait until they may go on.
+    struct Gated {
+        inner: Arc<dyn CommitStore>,
+        begun: Semaphore,
+        gate: Semaphore,
+    }
+
+    impl CommitStore for Gated {
+        fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Result<AnyOutcome>>>> {
+            Box::pin(async move {
+                self.begun.add_permits(1);
+                drop(self.gate.acquire().await);
+                self.inner.commit(batch).await
+            })
+        }
+
+        fn retain(&self, limits: AgeLimits) -> BoxFuture<'_, Result<RetentionReport>> {
+            self.inner.retain(limits)
+        }
+
+        fn lease<'a>(
+            &'a self,
+            name: &'a str,
+            holder: &'a str,
+            now: Timestamp,
+            expires_at: Timestamp,
+        ) -> BoxFuture<'a, Result<bool>> {
+            self.inner.lease(name, holder, now, expires_at)
+        }
+
+        fn setting<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<String>> {
+            self.inner.setting(name, value)
+        }
+
+        fn keep_setting<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<()>> {
+            self.inner.keep_setting(name, value)
+        }
+
+        fn close(&self) -> BoxFuture<'_, ()> {
+            self.inner.close()
+        }
+    }
+
+    /// Answers what it was given.
+    struct Echo(usize);
+
+    impl Command for Echo {
+        type Outcome = usize;
+
+        fn footprint(&self, _: &mut Footprint) {}
+
+        fn decide(&self, _: &mut State) -> Result<usize> {
+            Ok(self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_the_queue_is_refused_and_the_rest_is_committed() {
+        let parts = StoreParts::of(Dcm::memory_store(&EngineConfig::default()).await.unwrap());
+        let (begun, gate) = (Semaphore::new(0), Semaphore::new(0));
+        let gated = Arc::new(Gated { inner: Arc::clone(&parts.commits), begun, gate });
+        let store: Arc<dyn Storage> = Arc::new(StoreParts { commits: Arc::clone(&gated) as _, ..parts });
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids = IdSource::new(Arc::clone(&clock));
+        let (feed, _handed) = Feed::open(Arc::clone(&store)).await.unwrap();
+        let (writer, mut tasks) = Writer::start(&store, &clock, &ids, &feed);
+
+        let submit = |number| {
+            let writer = writer.clone();
+            let mut waiting = Box::pin(async move { writer.commit(Echo(number), None).await });
+            let at_once = waiting.as_mut().now_or_never();
+            (waiting, at_once)
+        };
+        // One is under way, so the queue behind it fills.
+        let first = submit(0);
+        gated.begun.acquire().await.unwrap().forget();
+        let mut accepted = vec![first];
+        accepted.extend((1..=QUEUE).map(submit));
+        assert!(accepted.iter().all(|(_, at_once)| at_once.is_none()), "there is room for them");
+        let Some(Err(refusal)) = submit(QUEUE + 1).1 else { panic!("there is no room for one more") };
+        assert_eq!((refusal.kind(), refusal.retry_after_seconds()), (ErrorKind::Unavailable, Some(1)));
+
+        gated.gate.add_permits(QUEUE);
+        for (number, (waiting, _)) in accepted.into_iter().enumerate() {
+            assert_eq!(waiting.await.unwrap(), number, "who was let in is answered");
+        }
+        let (waiting, _) = submit(7);
+        assert_eq!(waiting.await.unwrap(), 7, "there is room again");
+        drop(writer);
+        while tasks.join_next().await.is_some() {}
+        store.close().await;
+    }
+}

@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::SubtaskId;
 use crate::json::JsonObject;
 use crate::model::{Receipt, Session};
-use crate::storage::{BriefQuery, Command, Footprint, State};
+use crate::storage::{BriefQuery, Command, Footprint, IdempotencyKey, State};
 use crate::time::Timestamp;
 
 /// Operations that are commands as they stand.
@@ -156,13 +156,17 @@ impl Run<ContextGenerate> for Dcm {
 
 impl Run<CompactSave> for Dcm {
     async fn run(&self, operation: CompactSave) -> Result<CompactSaved> {
-        self.once(self.save_snapshot(operation, false)).await
+        let save = self.snapshot(operation, false).await?;
+        self.commit(save).await
     }
 }
 
+/// The part of a restored context that notes the compaction.
+const MARKED: &str = "marked";
+
 impl Dcm {
-    /// Keeps what is known of a session just before its context is compacted; once, where a hook announces that.
-    pub(super) async fn save_snapshot(&self, operation: CompactSave, by_hook: bool) -> Result<CompactSaved> {
+    /// What is to be kept of a session just before its context is compacted; once, where a hook announces that.
+    async fn snapshot(&self, operation: CompactSave, by_hook: bool) -> Result<SaveSnapshot> {
         let query = BriefQuery {
             agent_id: operation.agent_id.clone().unwrap_or_else(|| operation.session_id.clone()),
             session_id: operation.session_id.clone(),
@@ -183,15 +187,28 @@ impl Dcm {
             "agent_states": operation.agent_states.unwrap_or_default(),
             "wave_state": operation.wave_state,
         });
-        let save = SaveSnapshot {
+        Ok(SaveSnapshot {
             session_id: operation.session_id,
             agent_id: operation.agent_id,
             trigger: operation.trigger,
             summary: operation.context_summary,
             snapshot: JsonObject::from_value(snapshot),
             by_hook,
-        };
-        self.commit_aside(save).await
+        })
+    }
+
+    /// Keeps what is known of a session whose compaction a hook announced.
+    pub(super) async fn save_announced_snapshot(&self, operation: CompactSave) -> Result<()> {
+        let save = self.snapshot(operation, true).await?;
+        self.commit_aside(save).await?;
+        Ok(())
+    }
+
+    /// The caller's key for the part of an operation that is a command of its own, so that the operation's answer can
+    /// still be kept under the key itself. No key that comes over HTTP has a line break in it.
+    fn key_of_part(&self, part: &str) -> Option<IdempotencyKey> {
+        let key = self.key.as_ref()?;
+        Some(IdempotencyKey { key: format!("{part}\n{}", key.key), fingerprint: key.fingerprint.clone() })
     }
 }
 
@@ -203,7 +220,7 @@ impl Run<CompactRestore> for Dcm {
                 agent_id: operation.agent_id.clone(),
                 summary: operation.compact_summary.clone(),
             };
-            let marked = self.commit_aside(mark).await?;
+            let marked = self.writer()?.commit(mark, self.key_of_part(MARKED)).await?;
             let options = BriefOptions {
                 agent_type: Some(operation.agent_type.unwrap_or_else(|| "developer".to_owned())),
                 max_tokens: operation.max_tokens,
@@ -223,5 +240,38 @@ impl Run<CompactRestore> for Dcm {
             })
         })
         .await
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::EngineConfig;
+    use crate::api::Execute;
+
+    #[tokio::test]
+    async fn a_restore_that_was_cut_off_is_not_marked_twice() {
+        let dcm = Dcm::open_in_memory(EngineConfig::default()).await.unwrap();
+        let project: ProjectUpsert = serde_json::from_value(serde_json::json!({"path": "/srv/p"})).unwrap();
+        let project_id = dcm.execute(project).await.unwrap().project.id;
+        let request = serde_json::json!({"project_id": project_id, "session_id": "s", "prompt": "Work"});
+        let request: RequestCreate = serde_json::from_value(request).unwrap();
+        dcm.execute(request).await.unwrap();
+
+        let keyed =
+            dcm.with_idempotency_key(IdempotencyKey { key: "k".to_owned(), fingerprint: "f".to_owned() });
+        let mark = || MarkCompacted { session_id: "s".to_owned(), agent_id: "a".to_owned(), summary: None };
+        // As far as the first attempt came.
+        let marked = keyed.writer().unwrap().commit(mark(), keyed.key_of_part(MARKED)).await.unwrap();
+        let restore = || {
+            serde_json::from_value::<CompactRestore>(serde_json::json!({"agent_id": "a", "session_id": "s"}))
+        };
+        let restored = keyed.execute(restore().unwrap()).await.unwrap();
+        assert!(restored.session_compacted);
+        let at = marked.at.as_millis();
+        assert_eq!(restored.restored_at.as_millis(), at);
+        assert_eq!(keyed.execute(restore().unwrap()).await.unwrap().restored_at.as_millis(), at);
+        assert_eq!(dcm.store().compaction_history("s".to_owned()).await.unwrap().len(), 1);
+        dcm.close().await;
     }
 }

@@ -27,4 +27,7 @@ pub struct Session {
     /// When something last happened in it, by the recorded time.
     #[serde(skip)]
     pub last_seen_at: Option<Timestamp>,
+    /// Whether its end is no more than that nothing was heard of it for long.
+    #[serde(skip)]
+    pub ended_by_cleanup: bool,
 }

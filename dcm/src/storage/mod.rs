@@ -69,6 +69,9 @@ pub trait CommitStore: Send + Sync {
     /// The setting called `name`; `value` when there is none yet, which is stored then.
     fn setting<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<String>>;
 
+    /// Keeps `value` as the setting called `name`, whatever it was.
+    fn keep_setting<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<()>>;
+
     /// Releases every connection.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -76,6 +76,7 @@ impl ReadStore for StoreParts {
         reads:
         ping() -> ();
         counts() -> [i64; 4];
+        known_setting(name: String) -> Option<String>;
         metrics(now: Timestamp) -> Metrics;
         message_counts(now: Timestamp) -> MessageCounts;
         project(id: ProjectId) -> Option<Project>;
@@ -139,6 +140,10 @@ impl CommitStore for StoreParts {
 
     fn setting<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<String>> {
         self.commits.setting(name, value)
+    }
+
+    fn keep_setting<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.commits.keep_setting(name, value)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -234,6 +234,8 @@ pub trait ReadStore: Send + Sync {
     fn ping(&self) -> BoxFuture<'_, Result<()>>;
     /// How many projects, requests, actions and messages there are.
     fn counts(&self) -> BoxFuture<'_, Result<[i64; 4]>>;
+    /// The setting called `name`, if there is one.
+    fn known_setting(&self, name: String) -> BoxFuture<'_, Result<Option<String>>>;
     /// The numbers of the channel `metrics` at `now`.
     fn metrics(&self, now: Timestamp) -> BoxFuture<'_, Result<Metrics>>;
     /// Messages by state at `now`.

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::failures::{Attempt, named_file, note_outcome};
 use super::projects::{canonical_path, ensure_project};
-use super::sessions::{ensure_session, touch_session};
+use super::sessions::{ensure_session, note_work, touch_session};
 use super::unknown_parent;
 use crate::api::NoContent;
 use crate::api::actions::{
@@ -33,17 +33,11 @@ struct ActionCreated<'a> {
     keywords: Option<&'a [String]>,
 }
 
-/// Inserts an action, counts it in its session (when `counts`) and announces it, with what the scorer learns from it.
-pub(super) fn record_action(
-    state: &mut State,
-    action: Action,
-    attempt: &Attempt,
-    teaching: &Teaching,
-    counts: bool,
-) {
+/// Inserts an action, counts it in its session and announces it, with what the scorer learns from it.
+pub(super) fn record_action(state: &mut State, action: Action, attempt: &Attempt, teaching: &Teaching) {
     let succeeded = action.succeeded();
     note_outcome(state, &action, attempt);
-    if let Some(session) = action.session_id.as_deref().filter(|_| counts) {
+    if let Some(session) = action.session_id.as_deref() {
         touch_session(state, session, action.created_at, Some(succeeded));
     }
     let owner = action.subtask_id.and_then(|id| state.subtasks.get(&id));
@@ -191,7 +185,10 @@ impl Command for RecordAction {
             created_at: action.created_at,
             keywords_extracted: self.teaching.keywords.len(),
         };
-        record_action(state, action, &self.attempt, &self.teaching, self.session().is_some());
+        record_action(state, action, &self.attempt, &self.teaching);
+        if let Some(session) = of_subtask {
+            note_work(state, &session);
+        }
         Ok(ActionRecorded { success: true, action: recorded })
     }
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::sessions::emit_session;
+use super::sessions::{emit_session, note_work};
 use crate::api::compact::{CompactSaved, SavedSnapshot};
 use crate::error::Result;
 use crate::json::JsonObject;
@@ -59,11 +59,13 @@ impl Command for MarkCompacted {
     type Outcome = CompactionMarked;
 
     fn footprint(&self, footprint: &mut Footprint) {
+        footprint.sessions.insert(self.session_id.clone());
         footprint.session_requests.insert(self.session_id.clone());
     }
 
     fn decide(&self, state: &mut State) -> Result<CompactionMarked> {
         let at = state.now;
+        note_work(state, &self.session_id);
         let known = mark_requests(state, &self.session_id, at, self.summary.as_deref(), Some(&self.agent_id));
         if known {
             let id = state.ids.next();
@@ -136,6 +138,7 @@ impl Command for SaveSnapshot {
             };
             return Ok(CompactSaved { success: true, snapshot });
         }
+        note_work(state, &self.session_id);
         let id = state.ids.next();
         let kind = if self.by_hook { SAVED_BY_HOOK } else { SAVED };
         let saved = Compaction {

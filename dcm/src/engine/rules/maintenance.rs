@@ -67,6 +67,7 @@ impl Command for CloseIdleSessions {
             }
             state.sessions.update(id, |session| {
                 session.ended_at = Some(session.last_seen_at.unwrap_or(session.started_at));
+                session.ended_by_cleanup = true;
             });
             emit_session(state, "session.ended", id);
             closed += 1;

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::roll_up::{emit_request, request_event, set_request_status};
+use super::sessions::note_work;
 use super::{nothing_to_update, unknown_parent};
 use crate::api::NoContent;
 use crate::api::requests::{RequestCreate, RequestDelete, RequestSaved, RequestUpdate};
@@ -13,6 +14,7 @@ impl Command for RequestCreate {
 
     fn footprint(&self, footprint: &mut Footprint) {
         footprint.projects.insert(self.project_id);
+        footprint.sessions.insert(self.session_id.clone());
     }
 
     fn decide(&self, state: &mut State) -> Result<RequestSaved> {
@@ -33,6 +35,7 @@ impl Command for RequestCreate {
         };
         set_request_status(&mut request, self.status.unwrap_or(RequestStatus::Active), state.now);
         emit_request(state, "request.created", &request);
+        note_work(state, &request.session_id);
         state.put_request(request.clone());
         Ok(RequestSaved { success: true, request })
     }
@@ -58,6 +61,7 @@ impl Command for RequestUpdate {
             set_request_status(&mut request, status, state.now);
         }
         emit_request(state, request_event(&request, request.status != before), &request);
+        note_work(state, &request.session_id);
         state.put_request(request.clone());
         Ok(RequestSaved { success: true, request })
     }

@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::agent_contexts::note_agent;
 use super::roll_up::{emit_subtask, set_subtask_status, subtask_event, task_child_changed};
+use super::sessions::note_work_on_task;
 use super::{nothing_to_update, unknown_parent};
 use crate::api::NoContent;
 use crate::api::subtasks::{SubtaskCreate, SubtaskDelete, SubtaskSaved, SubtaskUpdate};
@@ -80,6 +81,7 @@ impl Command for SubtaskCreate {
         let now = state.now;
         set_subtask_status(&mut subtask, self.status.unwrap_or(SubtaskStatus::Pending), now);
         create_subtask(state, None, &subtask, now);
+        note_work_on_task(state, self.task_id);
         Ok(SubtaskSaved { success: true, subtask: subtask.into() })
     }
 }
@@ -114,6 +116,7 @@ impl Command for SubtaskUpdate {
             set_subtask_status(&mut subtask, status, now);
         }
         change_subtask(state, None, &subtask, before, now);
+        note_work_on_task(state, subtask.task_list_id);
         Ok(SubtaskSaved { success: true, subtask: subtask.into() })
     }
 }

@@ -1,19 +1,26 @@
 use serde_json::json;
 
 use super::roll_up::{emit_task, request_child_changed, set_task_status, task_event};
+use super::sessions::note_work_on_task;
 use super::{nothing_to_update, unknown_parent};
 use crate::api::NoContent;
 use crate::api::tasks::{TaskCreate, TaskDelete, TaskSaved, TaskUpdate};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::RequestId;
 use crate::model::{Task, TaskStatus};
 use crate::storage::{Command, Footprint, State, session_channel};
 use crate::time::Timestamp;
 
 /// The wave after the highest that `request` has.
-pub(super) fn next_wave(state: &State, request: RequestId) -> i32 {
+fn next_wave(state: &State, request: RequestId) -> Result<i32> {
     let highest = state.request_tallies.get(&request).and_then(|tally| tally.max_wave);
-    highest.map_or(0, |wave| wave.saturating_add(1))
+    let next = highest.map_or(Some(0), |wave| wave.checked_add(1));
+    next.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Conflict,
+            format!("No wave comes after wave {} of this request; give a wave_number", i32::MAX),
+        )
+    })
 }
 
 /// A new task of `request`, written and announced.
@@ -52,10 +59,14 @@ impl Command for TaskCreate {
         if state.requests.get(&self.request_id).is_none() {
             return Err(unknown_parent("Request", self.request_id));
         }
-        let wave = self.wave_number.unwrap_or_else(|| next_wave(state, self.request_id));
+        let wave = match self.wave_number {
+            Some(wave) => wave,
+            None => next_wave(state, self.request_id)?,
+        };
         let status = self.status.unwrap_or(TaskStatus::Pending);
         let now = state.now;
         let task = create_task(state, self.request_id, wave, self.name.clone(), status, now);
+        note_work_on_task(state, task.id);
         Ok(TaskSaved { success: true, task })
     }
 }
@@ -82,6 +93,7 @@ impl Command for TaskUpdate {
         let changed = task.status != before;
         emit_task(state, task_event(&task, changed), &task);
         state.put_task(task.clone());
+        note_work_on_task(state, task.id);
         if changed {
             let now = state.now;
             request_child_changed(state, task.request_id, now);

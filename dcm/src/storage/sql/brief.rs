@@ -77,11 +77,23 @@ fn message(row: &mut Row) -> Result<ContextMessage> {
     })
 }
 
+/// What an input says; one that is no text, as the original's compressed ones, says nothing to a reader.
+fn text_of(mut input: Vec<u8>) -> Option<String> {
+    if let Err(error) = std::str::from_utf8(&input) {
+        // The database may have cut it inside its last character.
+        if error.error_len().is_some() {
+            return None;
+        }
+        input.truncate(error.valid_up_to());
+    }
+    String::from_utf8(input).ok()
+}
+
 fn step(row: &mut Row) -> Result<BriefStep> {
     Ok(BriefStep {
         id: row.id(ID)?,
         tool_name: row.text(TEXT)?,
-        input: row.opt_bytes(BYTES)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        input: row.opt_bytes(BYTES)?.and_then(text_of),
         paths: row.texts(LIST)?,
         exit_code: row.opt_int32(NUMBER)?.unwrap_or(0),
         created_at: row.time(TIME)?,
@@ -157,4 +169,18 @@ pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
         b.priority.cmp(&a.priority).then(a.created_at.cmp(&b.created_at)).then(a.id.cmp(&b.id))
     });
     Ok(brief)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_read_when_it_is_text() {
+        let text = |bytes: &[u8]| text_of(bytes.to_vec());
+        assert_eq!(text("für ☃".as_bytes()).as_deref(), Some("für ☃"));
+        assert_eq!(text(&"für ☃".as_bytes()[..7]).as_deref(), Some("für "), "cut inside a character");
+        assert_eq!(text(&[0x1f, 0x8b, 8, 0, 0, 0]), None, "compressed");
+        assert_eq!(text(b"a\xffb"), None);
+    }
 }

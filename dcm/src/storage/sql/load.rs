@@ -129,8 +129,12 @@ pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String
     );
     add(
         Load::Sessions,
-        !f.sessions.is_empty(),
-        Statement::new("load_sessions").with("sessions", list(&f.sessions)),
+        !(f.sessions.is_empty() && f.requests.is_empty() && f.tasks.is_empty() && f.subtasks.is_empty()),
+        Statement::new("load_sessions")
+            .with("sessions", list(&f.sessions))
+            .with("requests", requests.clone())
+            .with("tasks", tasks.clone())
+            .with("subtasks", subtasks.clone()),
     );
     let keyed = !f.request_keys.is_empty();
     let by_subtask_key = !f.subtask_keys.is_empty();

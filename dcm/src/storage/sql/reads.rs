@@ -109,6 +109,13 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         })
     }
 
+    fn known_setting(&self, name: String) -> BoxFuture<'_, Result<Option<String>>> {
+        Box::pin(async move {
+            let found = self.queries(vec![Statement::new("get_setting").with("name", name)]).await?.next()?;
+            found.into_iter().next().map(|mut row| row.text(0)).transpose()
+        })
+    }
+
     fn message_counts(&self, now: Timestamp) -> BoxFuture<'_, Result<MessageCounts>> {
         Box::pin(async move {
             let counts = Statement::new("message_counts").with("now", now);

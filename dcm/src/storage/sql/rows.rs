@@ -51,6 +51,7 @@ impl FromRow for Session {
             total_errors: row.opt_int32(6)?.unwrap_or(0),
             created_automatically: row.boolean(7)?,
             last_seen_at: row.opt_time(8)?,
+            ended_by_cleanup: row.boolean(9)?,
         })
     }
 }
@@ -297,6 +298,7 @@ into_cells! { |row: Session| {
     "total_errors" = row.total_errors,
     "created_automatically" = row.created_automatically,
     "last_seen_at" = row.last_seen_at,
+    "ended_by_cleanup" = row.ended_by_cleanup,
 } }
 
 into_cells! { |row: Request| {

@@ -296,6 +296,14 @@ impl<D: Driver> CommitStore for SqlStore<D> {
         })
     }
 
+    fn keep_setting<'a>(&'a self, name: &'a str, value: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let keep = Statement::new("keep_setting").with("name", name).with("value", value);
+            self.driver.transact(Vec::new(), move |_| Ok(((), vec![keep]))).await.map_err(into_error)?;
+            Ok(())
+        })
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.driver.close())
     }

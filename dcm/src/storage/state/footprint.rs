@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 /// What a batch of commands needs to see before it can be decided.
 ///
 /// A store loads the rows that are named here and what they hang on: a subtask brings its task, a task its request,
-/// each of them with its [`Tally`](super::Tally).
+/// each of them with its [`Tally`](super::Tally), and a request its session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Footprint {

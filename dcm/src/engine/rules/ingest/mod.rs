@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::projects::{canonical_path, ensure_project};
-use super::sessions::{emit_session, ensure_session, touch_session};
+use super::sessions::{emit_session, ensure_session, reopen, touch_session};
 use super::subtasks::delete_subtask;
 use crate::api::ingest::{HOOK_SOURCE, Ingest, IngestCounts, Ingested, Observation};
 use crate::error::Result;
@@ -270,7 +270,7 @@ impl Observer<'_> {
             session.started_at = session.started_at.min(at);
             session.last_seen_at = session.last_seen_at.max(Some(at));
             if reopened {
-                session.ended_at = None;
+                reopen(session);
             }
         });
         emit_session(self.state, "session.updated", &id);
@@ -286,6 +286,7 @@ impl Observer<'_> {
         }
         self.state.sessions.update(&id, |session| {
             session.ended_at = Some(at);
+            session.ended_by_cleanup = false;
             session.last_seen_at = session.last_seen_at.max(Some(at));
         });
         emit_session(self.state, "session.ended", &id);

@@ -71,7 +71,7 @@ impl Observer<'_> {
         };
         let teaching = Teaching::of(action.input.as_deref());
         let attempt = Attempt::of(&action.tool_name, action.input.as_deref(), &action.file_paths);
-        record_action(self.state, action, &attempt, &teaching, true);
+        record_action(self.state, action, &attempt, &teaching);
         self.created.actions += 1;
         Novelty::Created
     }
@@ -106,8 +106,9 @@ impl Observer<'_> {
             if (known.exit_code == 0) != (*exit_code == 0) {
                 let failed = i32::from(*exit_code != 0) - i32::from(known.exit_code != 0);
                 self.state.sessions.update(&self.session.to_owned(), |session| {
-                    session.total_errors += failed;
-                    session.total_success -= failed;
+                    // Somebody may have set these counts to anything.
+                    session.total_errors = session.total_errors.saturating_add(failed).max(0);
+                    session.total_success = session.total_success.saturating_sub(failed).max(0);
                 });
             }
         }

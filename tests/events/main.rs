@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod sessions;
+
 use std::collections::BTreeSet;
 
 use dcm_suite::calls::Calls;
@@ -292,6 +294,8 @@ async fn messages(s: &mut Scenario) {
     let about = json!({"id": broadcast, "from": "lead", "to": null, "topic": "alert.blocking"});
     s.expect("a broadcast", &[("message.new", &["topics/alert.blocking"], about)]);
 
+    assert_eq!(s.api.call(Method::HEAD, "/api/messages/dev-1", None).await.status, 200);
+    s.expect("who asks for the head only has read nothing", &[]);
     api.get("/api/messages/dev-1").await;
     let read = |id: &str| json!({"id": id, "agent_id": "dev-1"});
     s.expect(
