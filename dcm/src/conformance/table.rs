@@ -212,6 +212,10 @@ macro_rules! for_each_conformance_case {
                 the_project_stays_known: ingest;
                 bad_observations_are_refused_whole: ingest;
             }
+            outcomes {
+                a_failure_that_is_told_late_is_mended_already: ingest context_get;
+                a_call_without_an_answer_proves_nothing: ingest context_get routing_suggest;
+            }
             races {
                 waves_are_unique: task_create;
                 project_upserts_merge: project_upsert;

@@ -33,7 +33,8 @@ pub use reads::{
     RetentionReport, SubtaskFilter,
 };
 pub use state::{
-    ActionAnswer, Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally,
+    ActionAnswer, Changes, Footprint, KnownAction, LaterSuccess, NewEvent, Remembered, RowChanges, State,
+    Table, Tally,
 };
 pub(crate) use state::{agent_channels, reopens, session_channel};
 
