@@ -92,6 +92,23 @@ union all select * from (
     where m.to_agent_id = :agent and (m.expires_at is null or m.expires_at > :now)
         and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
         and (m.topic is null or m.topic <> 'context.generated')
+        and (m.project_id is null or m.project_id = (select r.project_id from requests r
+            where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1))
+    order by m.priority desc, m.created_at, m.id limit 20
+) as x
+union all select * from (
+    select 4, m.id, m.from_agent_id, m.topic, substr(cast(m.payload as text), 1, 8000), m.to_agent_id, null, null,
+        null, m.priority, cast(null as bigint), m.created_at, cast(null as timestamptz), cast(null as timestamptz),
+        null, cast(null as bytea)
+    from agent_messages m
+    where m.to_agent_id <> :agent and m.to_agent_id in (
+        select s.agent_type from subtasks s
+        where s.agent_id = :agent and s.session_id = :session_id and s.status not in ('completed', 'failed')
+    ) and (m.expires_at is null or m.expires_at > :now)
+        and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
+        and (m.topic is null or m.topic <> 'context.generated')
+        and (m.project_id is null or m.project_id = (select r.project_id from requests r
+            where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1))
     order by m.priority desc, m.created_at, m.id limit 20
 ) as x
 union all select * from (

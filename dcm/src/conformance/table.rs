@@ -161,6 +161,7 @@ macro_rules! for_each_conformance_case {
                 raw_data_is_complete: context_get;
                 a_context_belongs_to_its_session: context_get;
                 messages_stay_unread: context_get context_generate message_inbox;
+                mail_is_that_of_the_kind_and_the_project: context_get;
                 a_brief_never_exceeds_its_budget: context_get context_generate;
                 a_small_context_fits: context_get;
                 agent_types_are_inferred: context_get context_generate;
