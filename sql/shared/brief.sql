@@ -147,18 +147,20 @@ union all select * from (
         max(f.created_at), cast(null as timestamptz), cast(null as timestamptz), f.paths, cast(null as bytea)
     from (
         select paths, tool_name, created_at from file_actions
-        where session_id = :session_id order by created_at desc limit 1000
+        where session_id = :session_id order by created_at desc, paths, tool_name limit 1000
     ) as f
     group by f.paths, f.tool_name
     order by max(f.created_at) desc, f.paths, f.tool_name limit 150
 ) as x
 union all select * from (
-    select 7, f.action_id, f.tool_name, f.attempt, f.detail, null, null, null, null, f.exit_code, f.times,
+    select 7, f.action_id, f.tool_name, f.attempt, f.detail, (select s.agent_id from actions a join subtasks s on
+        s.id = a.subtask_id where a.id = f.action_id), null, null, null, f.exit_code, f.times,
         f.failed_at, cast(null as timestamptz), cast(null as timestamptz), null, cast(null as bytea)
     from open_failures f where f.session_id = :session_id order by f.failed_at desc, f.subject limit 40
 ) as x
 union all select * from (
-    select 8, a.id, a.tool_name, null, null, null, null, null, null, a.exit_code, cast(null as bigint),
+    select 8, a.id, a.tool_name, (select s.agent_id from actions x join subtasks s on s.id = x.subtask_id where
+        x.id = a.id), null, null, null, null, null, a.exit_code, cast(null as bigint),
         a.created_at, cast(null as timestamptz), cast(null as timestamptz), a.paths, substr(a.input, 1, 1000)
     from session_steps a where a.session_id = :session_id order by a.created_at desc, a.id desc limit :steps
 ) as x
