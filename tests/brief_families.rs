@@ -5,6 +5,7 @@
 use dcm::api::{Operation, wire};
 use dcm::context::BriefOptions;
 use dcm::{Dcm, EngineConfig};
+use dcm_suite::postgres::Database;
 use serde_json::{Value, json};
 
 fn input<O: Operation>(fields: &Value) -> O {
@@ -27,8 +28,7 @@ async fn call(dcm: &Dcm, subtask: &Value, tool: &str, what: &str, exit_code: i32
 }
 
 /// A session in the middle of its work: two agents are done or at it, one is stuck, a test is red.
-async fn scene() -> Dcm {
-    let dcm = Dcm::open_in_memory(EngineConfig::default()).await.unwrap();
+async fn scene(dcm: Dcm) -> Dcm {
     let project =
         dcm.project_upsert(input(&json!({"path": "/srv/shop", "name": "shop"}))).await.unwrap().project.id;
     let request = |prompt: &str| json!({"project_id": project, "session_id": "s-42", "prompt": prompt});
@@ -89,7 +89,7 @@ async fn brief(dcm: &Dcm, agent: &str, kind: &str) -> String {
 
 #[tokio::test]
 async fn one_of_each_family() {
-    let dcm = scene().await;
+    let dcm = scene(Dcm::open_in_memory(EngineConfig::default()).await.unwrap()).await;
     for (name, agent, kind) in [
         ("orchestrator", "tech-lead-1", "tech-lead"),
         ("developer", "backend-1", "backend-rust"),
@@ -99,4 +99,19 @@ async fn one_of_each_family() {
         insta::assert_snapshot!(name, brief(&dcm, agent, kind).await);
     }
     dcm.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_stores_give_the_same_bytes() {
+    let database = Database::create();
+    let embedded = scene(Dcm::open_in_memory(EngineConfig::default()).await.unwrap()).await;
+    let remote = Dcm::connect_postgres(database.url(), EngineConfig::default()).await.unwrap();
+    let remote = scene(remote).await;
+    for (agent, kind) in [("tech-lead-1", "tech-lead"), ("backend-1", "backend-rust"), ("s-42", "main")] {
+        let here = brief(&embedded, agent, kind).await;
+        assert_eq!(here, brief(&embedded, agent, kind).await, "the same rows, asked twice");
+        assert_eq!(here, brief(&remote, agent, kind).await, "the same work in the other store");
+    }
+    embedded.close().await;
+    remote.close().await;
 }

@@ -134,6 +134,12 @@ pub(crate) fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The first line of a prompt, at most 200 characters: what its main agent is said to be at.
+#[must_use]
+pub fn first_line(prompt: &str) -> String {
+    prompt.trim_start().lines().next().unwrap_or_default().chars().take(200).collect()
+}
+
 /// What a call tried, out of its input: a command, a path, else the input itself, on one line.
 #[must_use]
 pub fn attempt_of(input: &str) -> String {

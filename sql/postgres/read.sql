@@ -3,7 +3,7 @@
 -- Pair by pair, each on its own: of two lists, or of a join with them, the planner makes a plan that reads every action
 -- of a session, or all there are.
 -- name: load_actions
-select id, session_id, tool_use_id, subtask_id, exit_code, output is null and duration_ms is null from actions where id in (
+select id, session_id, tool_use_id, subtask_id, exit_code, exit_code = 0 and output is null and duration_ms is null from actions where id in (
     select id from actions where false
     union all select id from actions where id in (:actions*) --? actions
     union all select (select a.id from actions a where a.session_id = k.session_id and a.tool_use_id = k.tool_use_id and a.tool_use_id is not null limit 1) from unnest(:action_key_sessions::text[], :action_keys::text[]) as k (session_id, tool_use_id) --? action_keys

@@ -92,6 +92,23 @@ union all select * from (
     where m.to_agent_id = :agent and (m.expires_at is null or m.expires_at > :now)
         and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
         and (m.topic is null or m.topic <> 'context.generated')
+        and (m.project_id is null or m.project_id = (select r.project_id from requests r
+            where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1))
+    order by m.priority desc, m.created_at, m.id limit 20
+) as x
+union all select * from (
+    select 4, m.id, m.from_agent_id, m.topic, substr(cast(m.payload as text), 1, 8000), m.to_agent_id, null, null,
+        null, m.priority, cast(null as bigint), m.created_at, cast(null as timestamptz), cast(null as timestamptz),
+        null, cast(null as bytea)
+    from agent_messages m
+    where m.to_agent_id <> :agent and m.to_agent_id in (
+        select s.agent_type from subtasks s
+        where s.agent_id = :agent and s.session_id = :session_id and s.status not in ('completed', 'failed')
+    ) and (m.expires_at is null or m.expires_at > :now)
+        and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
+        and (m.topic is null or m.topic <> 'context.generated')
+        and (m.project_id is null or m.project_id = (select r.project_id from requests r
+            where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1))
     order by m.priority desc, m.created_at, m.id limit 20
 ) as x
 union all select * from (
@@ -130,18 +147,20 @@ union all select * from (
         max(f.created_at), cast(null as timestamptz), cast(null as timestamptz), f.paths, cast(null as bytea)
     from (
         select paths, tool_name, created_at from file_actions
-        where session_id = :session_id order by created_at desc limit 1000
+        where session_id = :session_id order by created_at desc, paths, tool_name limit 1000
     ) as f
     group by f.paths, f.tool_name
     order by max(f.created_at) desc, f.paths, f.tool_name limit 150
 ) as x
 union all select * from (
-    select 7, f.action_id, f.tool_name, f.attempt, f.detail, null, null, null, null, f.exit_code, f.times,
+    select 7, f.action_id, f.tool_name, f.attempt, f.detail, (select s.agent_id from actions a join subtasks s on
+        s.id = a.subtask_id where a.id = f.action_id), null, null, null, f.exit_code, f.times,
         f.failed_at, cast(null as timestamptz), cast(null as timestamptz), null, cast(null as bytea)
     from open_failures f where f.session_id = :session_id order by f.failed_at desc, f.subject limit 40
 ) as x
 union all select * from (
-    select 8, a.id, a.tool_name, null, null, null, null, null, null, a.exit_code, cast(null as bigint),
+    select 8, a.id, a.tool_name, (select s.agent_id from actions x join subtasks s on s.id = x.subtask_id where
+        x.id = a.id), null, null, null, null, null, a.exit_code, cast(null as bigint),
         a.created_at, cast(null as timestamptz), cast(null as timestamptz), a.paths, substr(a.input, 1, 1000)
     from session_steps a where a.session_id = :session_id order by a.created_at desc, a.id desc limit :steps
 ) as x

@@ -64,6 +64,13 @@ from subtasks s where s.id in (
     union all select s.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 join subtasks s on s.task_list_id = t.id and s.external_key is not null where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and x.created_at > q.created_at and x.created_at <= :newest_before) --? newest
 )
 
+-- What succeeded since an instant; of a call without an answer nobody knows that yet.
+-- name: load_later_successes
+select session_id, tool_name, substr(input, 1, 8000), file_paths, created_at from actions
+where session_id = :session_id and created_at >= :since and exit_code = 0
+    and (tool_use_id is null or output is not null or duration_ms is not null)
+order by created_at, id limit 500
+
 -- name: load_action_counts
 select session_id, count(*) from actions where session_id in (:action_sessions*) and session_id is not null group by session_id
 

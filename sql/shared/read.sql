@@ -241,9 +241,15 @@ limit 20
 
 -- name: context_messages
 select m.id, m.from_agent_id, m.topic, m.payload, m.priority, m.created_at, m.to_agent_id from agent_messages m
-where (m.to_agent_id = :agent or m.to_agent_id is null) and (m.expires_at is null or m.expires_at > :now)
+where (m.to_agent_id = :agent or m.to_agent_id is null or m.to_agent_id in (
+        select s.agent_type from subtasks s
+        where s.agent_id = :agent and s.session_id = :session_id and s.status not in ('completed', 'failed')
+    ))
+    and (m.expires_at is null or m.expires_at > :now)
     and not exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :agent)
     and coalesce(m.topic, '') <> 'context.generated'
+    and (m.project_id is null or m.project_id = (select q.project_id from requests q
+        where q.session_id = :session_id order by q.created_at desc, q.id desc limit 1))
 order by m.priority desc, m.created_at, m.id limit 20
 
 -- name: context_blockings

@@ -1,7 +1,7 @@
 -- Reads whose text differs between the dialects.
 
 -- name: load_actions
-select id, session_id, tool_use_id, subtask_id, exit_code, output is null and duration_ms is null from actions where id in (
+select id, session_id, tool_use_id, subtask_id, exit_code, exit_code = 0 and output is null and duration_ms is null from actions where id in (
     select id from actions where false
     union all select id from actions where id in (:actions*) --? actions
     union all select id from actions where session_id in (:action_key_sessions*) and tool_use_id in (:action_keys*) --? action_keys

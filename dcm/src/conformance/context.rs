@@ -306,6 +306,37 @@ pub async fn a_context_belongs_to_its_session(api: &impl Api) {
     }
 }
 
+/// Mail to the kind of an agent that is at work stands in its context, mail of another project does not.
+pub async fn mail_is_that_of_the_kind_and_the_project(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (agent, kind, tree) = (fixture.name("bot"), fixture.name("kind"), fixture.tree(api).await);
+    let other = Fixture::new().tree(api).await;
+    let input = SubtaskCreate {
+        agent_id: Some(agent.clone()),
+        agent_type: Some(kind.clone()),
+        status: Some(SubtaskStatus::Running),
+        ..inputs::subtask(tree.task.id)
+    };
+    must(api.execute(input).await, "creating a subtask of the agent");
+    let mut sent = Vec::new();
+    for to in [&agent, &kind] {
+        for project in [None, Some(tree.project.id), Some(other.project.id)] {
+            let word = fixture.word();
+            let mail = MessageSend { project_id: project, ..letter(&fixture, to, &word) };
+            let id = must(api.execute(mail).await, "sending a message").message.id;
+            sent.push((id, word, project != Some(other.project.id)));
+        }
+    }
+    let data = raw(api, context(&agent, Some(&tree.session_id))).await;
+    let asked = ContextGet { max_tokens: Some(8000), ..context(&agent, Some(&tree.session_id)) };
+    let content = compile(api, asked).await.brief.content;
+    for (id, word, expected) in sent {
+        let in_data = data.messages.iter().filter(|message| message.id == id).count();
+        assert_eq!(in_data, usize::from(expected), "how often {word} is in the data");
+        assert_eq!(content.contains(&word), expected, "whether {word} is in the brief:\n{content}");
+    }
+}
+
 /// Making a context marks no message as read, and read ones are not in it.
 pub async fn messages_stay_unread(api: &impl Api) {
     let fixture = Fixture::new();

@@ -73,6 +73,7 @@ pub mod hooks;
 pub mod ingest;
 mod inputs;
 pub mod messages;
+pub mod outcomes;
 pub mod projects;
 pub mod races;
 pub mod removals;

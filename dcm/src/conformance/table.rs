@@ -163,6 +163,7 @@ macro_rules! for_each_conformance_case {
                 raw_data_is_complete: context_get;
                 a_context_belongs_to_its_session: context_get;
                 messages_stay_unread: context_get context_generate message_inbox;
+                mail_is_that_of_the_kind_and_the_project: context_get;
                 a_brief_never_exceeds_its_budget: context_get context_generate;
                 a_small_context_fits: context_get;
                 agent_types_are_inferred: context_get context_generate;
@@ -214,6 +215,10 @@ macro_rules! for_each_conformance_case {
                 compactions_show_in_the_status: ingest compact_status;
                 the_project_stays_known: ingest;
                 bad_observations_are_refused_whole: ingest;
+            }
+            outcomes {
+                a_failure_that_is_told_late_is_mended_already: ingest context_get;
+                a_call_without_an_answer_proves_nothing: ingest context_get routing_suggest;
             }
             races {
                 waves_are_unique: task_create;

@@ -3,11 +3,12 @@
 use super::BriefOptions;
 use super::files::{self, Files};
 use super::template::Part;
-use super::text::{ago, code, cut, flat, short_id, span, words_of};
+use super::text::{ago, cut, flat, members_of, short_id, span, words_of};
 use crate::api::context::{ContextMessage, ContextSource};
 use crate::json::JsonObject;
 use crate::model::SubtaskStatus;
-use crate::storage::{BriefBlocking, BriefRows, BriefWork, OpenFailure};
+use crate::observe::first_line;
+use crate::storage::{BriefBlocking, BriefRows, BriefWork};
 use crate::time::Timestamp;
 
 /// Something that could stand in a brief.
@@ -18,24 +19,26 @@ pub(super) struct Candidate {
     pub(super) forms: Vec<String>,
     /// How much of its section's worth it has, from 0 to 1.
     pub(super) score: f64,
+    /// Whether it says only what the user's words say that are quoted.
+    pub(super) repeats: bool,
     pub(super) source: ContextSource,
 }
 
 /// A source; its relevance is set with the candidate's.
-fn source(kind: &str, id: &str, summary: String) -> ContextSource {
+pub(super) fn source(kind: &str, id: &str, summary: String) -> ContextSource {
     ContextSource { kind: kind.to_owned(), id: id.to_owned(), relevance: 0.0, summary, line: None }
 }
 
 /// Collects candidates in the order in which they would be read.
 pub(super) struct Collector<'a> {
-    options: &'a BriefOptions,
-    rows: &'a BriefRows,
-    now: Timestamp,
+    pub(super) options: &'a BriefOptions,
+    pub(super) rows: &'a BriefRows,
+    pub(super) now: Timestamp,
     candidates: Vec<Candidate>,
 }
 
 /// The score of the line at `place` of a list that is sorted already.
-fn falling(place: usize, half_life: f64) -> f64 {
+pub(super) fn falling(place: usize, half_life: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "lists are short")]
     let place = place as f64;
     0.5_f64.powf(place / half_life)
@@ -96,13 +99,32 @@ fn list(snapshot: &JsonObject, name: &str) -> Vec<String> {
     }
 }
 
+/// How the agents and the wave stood, as a snapshot says.
+fn states(snapshot: &JsonObject) -> Vec<String> {
+    let told = |value: serde_json::Value| match value {
+        serde_json::Value::Object(map) => members_of(&JsonObject::from_map(&map)),
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let agents = match snapshot.get("agent_states") {
+        Some(serde_json::Value::Array(agents)) => agents,
+        _ => Vec::new(),
+    };
+    let agents = agents.into_iter().map(|agent| ("Agent then", told(agent)));
+    let wave = snapshot.get("wave_state").map(|wave| ("Wave then", told(wave)));
+    let all = agents.chain(wave).filter(|(_, text)| !text.trim().is_empty());
+    all.map(|(lead, text)| format!("- {lead}: {}", flat(&text))).collect()
+}
+
 impl Collector<'_> {
-    fn add(&mut self, part: Part, score: f64, forms: Vec<String>, source: ContextSource) {
+    pub(super) fn add(&mut self, part: Part, score: f64, forms: Vec<String>, source: ContextSource) {
         let mut forms = forms;
         forms.retain(|form| !form.is_empty());
         forms.dedup();
         if !forms.is_empty() {
-            self.candidates.push(Candidate { part, forms, score: score.clamp(0.001, 1.0), source });
+            let score = score.clamp(0.001, 1.0);
+            self.candidates.push(Candidate { part, forms, score, repeats: false, source });
         }
     }
 
@@ -148,13 +170,15 @@ impl Collector<'_> {
         work.agent_id.as_deref() == agent || (work.agent_id.is_none() && work.agent_type.as_deref() == agent)
     }
 
-    /// Whether a line would only say again what the newest request says.
-    fn repeats_request(&self, text: &str) -> bool {
+    /// Whether a piece of work says nothing but what the newest request says: that the main agent is at it.
+    fn repeats_request(&self, work: &BriefWork) -> bool {
+        let (Some(prompt), Some(text)) = (self.rows.prompts.first(), work.description.as_deref()) else {
+            return false;
+        };
+        let is_main = self.options.agent_id == self.options.session_id;
+        let adds_nothing = is_main && work.status == SubtaskStatus::Running && work.blocked_by.is_empty();
         let text = flat(text);
-        self.rows
-            .prompts
-            .first()
-            .is_some_and(|prompt| flat(&prompt.text).starts_with(text.trim_end_matches('…')))
+        adds_nothing && (text == flat(&prompt.text) || text == flat(&first_line(&prompt.text)))
     }
 
     fn describe(work: &BriefWork, width: usize) -> String {
@@ -235,9 +259,6 @@ impl Collector<'_> {
 
     fn open_work(&mut self, part: Part, work: &BriefWork, score: f64) {
         let own = part == Part::Task;
-        if own && self.repeats_request(&Self::describe(work, 4000)) {
-            return;
-        }
         let since = work.started_at.unwrap_or(work.created_at);
         let mut about = vec![span(self.now.millis_since(since))];
         about.extend(Some(Self::place_of(work)).filter(|place| !place.is_empty()));
@@ -255,6 +276,12 @@ impl Collector<'_> {
         };
         let id = source("task", &work.id.to_string(), format!("Task: {}", Self::describe(work, 50)));
         self.add(part, score, forms, id);
+        if own
+            && self.repeats_request(work)
+            && let Some(last) = self.candidates.last_mut()
+        {
+            last.repeats = true;
+        }
     }
 
     fn ended_work(&mut self, work: &BriefWork, score: f64) {
@@ -321,23 +348,6 @@ impl Collector<'_> {
         }
     }
 
-    fn failures(&mut self) {
-        for (place, failure) in self.rows.failures.iter().enumerate() {
-            // A command is worth more than a file that was not where it was thought to be.
-            let weight = match failure.tool_name.as_str() {
-                "Read" | "Glob" | "Grep" | "LS" => 0.6,
-                _ => 1.0,
-            };
-            let id = source(
-                "failure",
-                &failure.action_id.to_string(),
-                format!("{} failed", cut(&failure.tool_name, 60)),
-            );
-            let forms = failure_forms(failure);
-            self.add(Part::Failures, weight * falling(place, 24.0), forms, id);
-        }
-    }
-
     fn files(&mut self, files: &Files) {
         for file in &files.ranked {
             let shown = cut(&file.shown, 400);
@@ -348,24 +358,6 @@ impl Collector<'_> {
                 times => (Part::Changed, format!("- {shown} ×{times}")),
             };
             self.add(part, file.score, vec![line], id);
-        }
-    }
-
-    fn steps(&mut self, files: &Files) {
-        for (place, step) in self.rows.steps.iter().enumerate() {
-            let input = step.input.as_deref().unwrap_or("");
-            let path = step.paths.first().map(|path| files.shown(path).to_owned());
-            let about = path.unwrap_or_else(|| crate::observe::attempt_of(input));
-            let outcome = match step.exit_code {
-                0 => String::new(),
-                exit => format!(" failed (exit {exit})"),
-            };
-            let about = if about.is_empty() { String::new() } else { format!(" {}", code(&about, 100)) };
-            let line =
-                format!("- {}{about}{outcome}, {}", cut(&step.tool_name, 60), ago(self.now, step.created_at));
-            let id =
-                source("history", &step.id.to_string(), format!("Tool call {}", cut(&step.tool_name, 60)));
-            self.add(Part::Steps, falling(place, 5.0), vec![line], id);
         }
     }
 
@@ -397,6 +389,7 @@ impl Collector<'_> {
             let said = list(snapshot, name).into_iter().filter(|text| !is_open(text));
             lines.extend(said.map(|text| format!("- {lead}{}", flat(&text))));
         }
+        lines.extend(states(snapshot));
         for (place, text) in lines.iter().enumerate() {
             let id = source("snapshot", &saved.id.to_string(), "Saved before a compaction".to_owned());
             self.add(Part::Decisions, falling(place, 10.0), vec![cut(text, 160), cut(text, 600)], id);
@@ -440,20 +433,4 @@ impl Collector<'_> {
             self.add(Part::Before, falling(place, 2.0), forms.to_vec(), id);
         }
     }
-}
-
-fn failure_forms(failure: &OpenFailure) -> Vec<String> {
-    let tool = match failure.tool_name.as_str() {
-        "Bash" => String::new(),
-        tool => format!("{} ", cut(tool, 60)),
-    };
-    let times = if failure.times > 1 { format!(", {} times", failure.times) } else { String::new() };
-    let detail = failure.detail.as_deref().map(|detail| cut(detail, 200)).filter(|text| !text.is_empty());
-    let form = |width: usize, full: bool| {
-        let attempt = if failure.attempt.is_empty() { String::new() } else { code(&failure.attempt, width) };
-        let detail =
-            detail.as_ref().filter(|_| full).map_or_else(String::new, |detail| format!(": {detail}"));
-        format!("- {tool}{attempt} (exit {}{times}){detail}", failure.exit_code)
-    };
-    vec![form(100, false), form(200, false), form(400, true)]
 }

@@ -15,7 +15,7 @@ pub enum Family {
 }
 
 /// Types that are known by name; they come before the wildcards.
-const NAMED: [(&str, Family); 35] = [
+const NAMED: [(&str, Family); 36] = [
     ("project-supervisor", Family::Orchestrator),
     ("tech-lead", Family::Orchestrator),
     ("step-orchestrator", Family::Orchestrator),
@@ -49,6 +49,7 @@ const NAMED: [(&str, Family); 35] = [
     ("i18n-specialist", Family::Specialist),
     ("impact-analyzer", Family::Specialist),
     ("technical-writer", Family::Specialist),
+    ("fix-grammar", Family::Specialist),
     ("customer-success", Family::Specialist),
     ("product-manager", Family::Specialist),
 ];
@@ -114,6 +115,7 @@ mod tests {
             ("security-audit", Family::Validator),
             ("graphql-expert", Family::Specialist),
             ("migration-specialist", Family::Developer),
+            ("fix-grammar", Family::Specialist),
             ("whatever", Family::Developer),
         ] {
             assert_eq!(Family::of(agent_type), family, "{agent_type}");

@@ -5,13 +5,17 @@
 //! returned, files in play, messages, what a compaction kept. Each becomes a line in one to three forms, from short to
 //! full, with a worth that its family's template and its own score decide. The newest words of the user come first;
 //! then each section gets its share of the budget, then lines compete by worth for each token, and what room is left
-//! unfolds short forms. No line is cut in the middle of a word, none is said twice, each names its source. The same rows
-//! at the same instant give the same bytes. No model is called.
+//! unfolds short forms and lengthens the quote. No line is cut in the middle of a word that has an end, none is said
+//! twice, each names its source. The same rows at the same instant give the same bytes. No model is called.
 
+mod calls;
 mod candidates;
 mod family;
 mod files;
 mod pack;
+mod quote;
+#[cfg(test)]
+mod sessions;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -22,7 +26,7 @@ use crate::api::context::{BriefChoice, ContextSource};
 use crate::id::ProjectId;
 use crate::storage::BriefRows;
 use crate::time::Timestamp;
-use pack::Request;
+use quote::Request;
 
 pub use family::{Family, infer_agent_type};
 #[cfg(feature = "tokens")]

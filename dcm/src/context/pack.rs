@@ -3,17 +3,10 @@
 use std::collections::HashSet;
 
 use super::candidates::Candidate;
+use super::quote::{Quote, Request, request_share};
 use super::template::{Part, Section, Template};
 use super::tokens::TokenCounter;
 use crate::api::context::{BriefChoice, ContextSource};
-
-/// The newest words of the user, which stand in every brief.
-#[derive(Debug, Default)]
-pub(super) struct Request {
-    /// The lines, as the user wrote them; the newest words first.
-    pub(super) lines: Vec<String>,
-    pub(super) source: Option<ContextSource>,
-}
 
 /// A brief with what became of each candidate.
 #[derive(Debug, Default)]
@@ -63,6 +56,11 @@ struct Packer<'a> {
     headed: Vec<bool>,
     headings: Vec<usize>,
     items: Vec<Item<'a>>,
+}
+
+/// A line without the mark of its list or quote.
+fn bare(line: &str) -> &str {
+    line.trim_start_matches("> ").trim_start_matches("- ").trim_end()
 }
 
 /// What stands below a brief that does not hold everything.
@@ -123,6 +121,31 @@ impl Packer<'_> {
         }
     }
 
+    /// No line may stand twice: of equal short forms the later unfolds where that tells them apart and there is room,
+    /// else it goes. What is quoted has been said already.
+    fn tell_apart(&mut self, quote: &Quote, may_unfold: bool) {
+        let mut said: HashSet<&str> = quote.lines.iter().map(|line| bare(line)).collect();
+        let mut order: Vec<usize> = (0..self.items.len()).filter(|at| self.items[*at].is_in()).collect();
+        order.sort_by(|a, b| self.items[*b].worth.total_cmp(&self.items[*a].worth).then(a.cmp(b)));
+        for at in order {
+            let item = &mut self.items[at];
+            let (forms, now) = (&item.candidate.forms, item.costs[item.form]);
+            let free = self.budget.saturating_sub(self.used) + now;
+            self.used = self.used.saturating_sub(now);
+            let is_new = |form: &usize| !said.contains(bare(&forms[*form]));
+            let end = if may_unfold { forms.len() } else { item.form + 1 };
+            let fits = |form: usize| form == item.form || item.costs[form] <= free;
+            if let Some(form) = (item.form..end).find(|form| fits(*form) && is_new(form)) {
+                self.used += item.costs[form];
+                item.form = form;
+                said.insert(bare(&forms[form]));
+            } else {
+                let fullest = forms.len().saturating_sub(1);
+                item.fate = if is_new(&fullest) { Fate::Out } else { Fate::Duplicate };
+            }
+        }
+    }
+
     fn is_complete(&self) -> bool {
         self.items
             .iter()
@@ -144,53 +167,10 @@ impl Packer<'_> {
     }
 }
 
-/// As much of the user's words as may be quoted: whole lines, and of a line that is too long its beginning.
-fn quote(request: &Request, counter: &dyn TokenCounter, room: usize) -> (Vec<String>, bool) {
-    let mut quoted = Vec::new();
-    let mut used = 0;
-    let lines: Vec<&String> = request.lines.iter().filter(|line| !line.trim().is_empty()).collect();
-    for (place, line) in lines.iter().enumerate() {
-        let line = format!("> {}", line.replace(char::is_control, " ").trim_end());
-        let cost = counter.tenths(&line);
-        let more = if place + 1 < lines.len() { 30 } else { 0 };
-        if used + cost + more <= room {
-            used += cost;
-            quoted.push(line);
-            continue;
-        }
-        // Halving finds how many words fit; the cut falls behind a word.
-        let words: Vec<&str> = line.split(' ').collect();
-        let shortened = |count: usize| format!("{} …", words[..count].join(" "));
-        let fits = |count: usize| used + counter.tenths(&shortened(count)) <= room;
-        let (mut low, mut high) = (1, words.len());
-        while low < high {
-            let middle = (low + high).div_ceil(2);
-            if fits(middle) { low = middle } else { high = middle - 1 }
-        }
-        if low > 1 && fits(low) {
-            quoted.push(shortened(low));
-        } else if let Some(word) = words.get(1).filter(|_| quoted.is_empty()) {
-            // One word without end.
-            let mut kept = (*word).to_owned();
-            while !kept.is_empty() && used + counter.tenths(&format!("> {kept}…")) > room {
-                let half = kept.chars().count() / 2;
-                kept = kept.chars().take(half).collect();
-            }
-            if !kept.is_empty() {
-                quoted.push(format!("> {kept}…"));
-            }
-        } else if let Some(last) = quoted.last_mut() {
-            last.push_str(" …");
-        }
-        return (quoted, false);
-    }
-    (quoted, true)
-}
-
 /// The lines of the brief with the source of each.
 fn lines<'a>(
     packer: &Packer<'a>,
-    quoted: &[String],
+    quote: &Quote,
     request: &'a Request,
     notice: bool,
 ) -> Vec<(String, Option<&'a ContextSource>)> {
@@ -204,7 +184,7 @@ fn lines<'a>(
             .map(|item| (item.candidate.forms[item.form].clone(), Some(&item.candidate.source)))
             .collect();
         if section.part == Part::Request {
-            own = quoted.iter().map(|line| (line.clone(), request.source.as_ref())).collect();
+            own = quote.lines.iter().map(|line| (line.clone(), request.source.as_ref())).collect();
         }
         if own.is_empty() {
             continue;
@@ -231,24 +211,13 @@ fn joined(lines: &[(String, Option<&ContextSource>)]) -> String {
     content
 }
 
-/// How much of the budget the user's words may take, in percent: nearly half of a small one, less of a large one.
-fn request_share(budget: usize) -> usize {
-    match budget {
-        0..200 => 85,
-        200..400 => 55,
-        400..800 => 45,
-        800..3000 => 35,
-        _ => 25,
-    }
-}
-
 fn items<'a>(
     template: &'static Template,
     counter: &dyn TokenCounter,
     candidates: &'a [Candidate],
-    quoted: &[String],
+    quote: &Quote,
 ) -> Vec<Item<'a>> {
-    let mut seen: HashSet<&str> = quoted.iter().map(|line| line.trim_start_matches("> ")).collect();
+    let mut seen: HashSet<&str> = quote.lines.iter().map(|line| bare(line)).collect();
     let mut items = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         let place = template.sections.iter().position(|section| section.part == candidate.part);
@@ -257,13 +226,13 @@ fn items<'a>(
             continue;
         };
         let Section { worth, .. } = section;
-        let is_new = candidate.forms.last().is_none_or(|form| seen.insert(form.trim_start_matches("- ")));
+        let is_new = candidate.forms.last().is_none_or(|form| seen.insert(bare(form)));
         items.push(Item {
             candidate,
             section: place,
             worth: worth * candidate.score,
             costs: candidate.forms.iter().map(|form| counter.tenths(form)).collect(),
-            fate: if is_new { Fate::Out } else { Fate::Duplicate },
+            fate: if is_new && !candidate.repeats { Fate::Out } else { Fate::Duplicate },
             form: 0,
         });
     }
@@ -288,10 +257,12 @@ pub(super) fn pack(
     let request_heading =
         request_heading.map_or(0, |section| counter.tenths(&format!("## {}", section.heading)));
     let room = (whole * request_share(budget) / 100).saturating_sub(request_heading);
-    let (quoted, whole_request) = quote(request, counter, room);
-    let quote_cost: usize = quoted.iter().map(|line| counter.tenths(line)).sum::<usize>()
-        + if quoted.is_empty() { 0 } else { request_heading };
-    let items = items(template, counter, candidates, &quoted);
+    let mut quote = Quote::of(request, counter, room);
+    let quote_cost = |quote: &Quote| match quote.cost(counter) {
+        0 => 0,
+        cost => cost + request_heading,
+    };
+    let items = items(template, counter, candidates, &quote);
     let headings = template.sections.iter().map(|section| match section.heading {
         "" => 0,
         heading => counter.tenths(&format!("## {heading}")),
@@ -299,17 +270,20 @@ pub(super) fn pack(
     let mut packer = Packer {
         template,
         counter,
-        budget: whole.saturating_sub(quote_cost),
+        budget: whole.saturating_sub(quote_cost(&quote)),
         used: 0,
         headed: vec![false; template.sections.len()],
         headings: headings.collect(),
         items,
     };
     let complete = packer.everything();
-    let notice = !(complete && whole_request);
+    let notice_cost = counter.tenths(NOTICE);
+    let bound = |quote: &Quote| {
+        let notice = if complete && quote.whole { 0 } else { notice_cost };
+        whole.saturating_sub(quote_cost(quote) + notice)
+    };
+    packer.budget = bound(&quote);
     if !complete {
-        let notice_cost = counter.tenths(NOTICE);
-        packer.budget = packer.budget.saturating_sub(notice_cost);
         let mut by_density: Vec<usize> =
             (0..packer.items.len()).filter(|at| packer.items[*at].fate == Fate::Out).collect();
         by_density
@@ -322,7 +296,17 @@ pub(super) fn pack(
         }
         packer.unfold();
     }
-    finish(packer, request, &quoted, budget, notice, explain)
+    packer.tell_apart(&quote, true);
+    // What is left over belongs to the user's words again; with all of them there may be nothing to be noticed.
+    if !quote.whole && packer.used < packer.budget {
+        let room = (packer.budget - packer.used + quote_cost(&quote)).saturating_sub(request_heading);
+        let all = Quote::of(request, counter, if complete { room + notice_cost } else { room });
+        quote = if all.whole { all } else { Quote::of(request, counter, room) };
+        packer.budget = bound(&quote);
+        packer.tell_apart(&quote, true);
+    }
+    let notice = !(packer.is_complete() && quote.whole);
+    finish(packer, request, quote, budget, notice, explain)
 }
 
 impl Packer<'_> {
@@ -357,15 +341,13 @@ impl Packer<'_> {
 fn finish(
     mut packer: Packer<'_>,
     request: &Request,
-    quoted: &[String],
+    mut quote: Quote,
     budget: usize,
-    notice: bool,
+    mut notice: bool,
     explain: bool,
 ) -> Packed {
-    let mut notice = notice && packer.budget > packer.used.saturating_sub(1);
-    let mut quoted = quoted.to_vec();
     let (content, sources) = loop {
-        let lines = lines(&packer, &quoted, request, notice);
+        let lines = lines(&packer, &quote, request, notice);
         let content = joined(&lines);
         // Sums of lines may lie below the cost of the whole with other counters; the bound is hard.
         if packer.counter.count(&content) <= budget {
@@ -376,7 +358,9 @@ fn finish(
         }
         if notice {
             notice = false;
-        } else if !packer.give_up() && quoted.pop().is_none() {
+        } else if packer.give_up() {
+            packer.tell_apart(&quote, false);
+        } else if !quote.shorten() {
             break (String::new(), Vec::new());
         }
     };
@@ -389,17 +373,30 @@ fn finish(
     };
     let sources = sources.into_iter().map(|source| ContextSource { relevance: relevance(&source), ..source });
     let choices = if explain {
-        packer.items.iter().map(|item| choice(item, packer.template)).collect()
+        let of_request = request.source.as_ref().map(|source| request_choice(source, &quote, packer.counter));
+        of_request.into_iter().chain(packer.items.iter().map(|item| choice(item, packer.template))).collect()
     } else {
         Vec::new()
     };
-    Packed {
-        truncated: !packer.is_complete()
-            || quoted.len() < request.lines.iter().filter(|line| !line.trim().is_empty()).count()
-            || quoted.last().is_some_and(|line| line.ends_with('…')),
-        content,
-        sources: sources.collect(),
-        choices,
+    Packed { truncated: !(packer.is_complete() && quote.whole), content, sources: sources.collect(), choices }
+}
+
+/// What became of the user's words.
+fn request_choice(source: &ContextSource, quote: &Quote, counter: &dyn TokenCounter) -> BriefChoice {
+    let reason = match (quote.whole, quote.lines.is_empty()) {
+        (true, _) => "the newest words of the user come first",
+        (false, false) => "the newest words of the user come first, as many as fit",
+        (false, true) => "not one of its words fits",
+    };
+    BriefChoice {
+        section: Part::Request.name().to_owned(),
+        kind: source.kind.clone(),
+        id: source.id.clone(),
+        text: quote.lines.first().cloned().unwrap_or_default(),
+        worth: 100.0,
+        tokens: i64::try_from(quote.cost(counter).div_ceil(10)).unwrap_or(i64::MAX),
+        included: !quote.lines.is_empty(),
+        reason: reason.to_owned(),
     }
 }
 

@@ -45,9 +45,37 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     kept
 }
 
+/// `text` on one line; of one that is longer than `width` characters the beginning and the end, since commands and paths
+/// often differ in their ends only.
+fn cut_within(text: &str, width: usize) -> String {
+    let text = flat(text);
+    let length = text.chars().count();
+    if length <= width {
+        return text;
+    }
+    let (end, start) = (width / 3, width - width / 3);
+    let start = cut(&text, start);
+    let end: String = text.chars().skip(length - end).collect();
+    // The end begins with a word of its own, unless that is all there is.
+    let word = end.find(' ').filter(|at| at * 2 < end.len()).map_or(&*end, |at| &end[at + 1..]);
+    format!("{start}{word}")
+}
+
 /// `text` as code, on one line.
 pub(super) fn code(text: &str, width: usize) -> String {
-    format!("`{}`", cut(text, width).replace('`', "'"))
+    format!("`{}`", cut_within(text, width).replace('`', "'"))
+}
+
+/// The members of an object, one after the other.
+pub(super) fn members_of(object: &JsonObject) -> String {
+    let members: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(object.as_str()).unwrap_or_default();
+    let told = members.iter().filter_map(|(name, value)| match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(format!("{name} {text}")),
+        value => Some(format!("{name} {value}")),
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// How long ago `then` was.
@@ -93,6 +121,24 @@ mod tests {
         assert_eq!(cut("one two three", 9), "one two…");
         assert_eq!(cut(&"x".repeat(50), 10), format!("{}…", "x".repeat(10)));
         assert_eq!(cut("", 5), "");
+    }
+
+    #[test]
+    fn code_keeps_beginning_and_end() {
+        let command =
+            |end: &str| code(&format!("cargo nextest run {} {end}", "--features x ".repeat(12)), 60);
+        assert_ne!(command("-E one"), command("-E two"));
+        assert!(command("-E one").starts_with("`cargo nextest run"), "{}", command("-E one"));
+        assert!(command("-E one").ends_with("x -E one`"), "{}", command("-E one"));
+        assert!(command("-E one").chars().count() <= 63);
+        assert_eq!(code("a  b", 10), "`a b`");
+        assert_eq!(code(&"é".repeat(30), 9), "`éééééé…ééé`");
+    }
+
+    #[test]
+    fn members_are_told_with_their_names() {
+        let object = JsonObject::from_value(serde_json::json!({"agent": "a", "done": 2, "no": null}));
+        assert_eq!(members_of(&object), "agent a, done 2");
     }
 
     #[test]

@@ -65,7 +65,8 @@ struct Judged {
 /// What `entry` teaches; nothing for most events, and for actions without words.
 fn lesson(entry: &Entry) -> Option<Lesson> {
     match &*entry.name {
-        "action.created" => {
+        // A call that was recorded before its answer teaches when that comes.
+        "action.created" | "action.updated" => {
             let used: Used = serde_json::from_str(entry.data.as_str()).ok()?;
             Some(Lesson {
                 text: used.said?,

@@ -40,6 +40,16 @@ impl Action {
     pub fn succeeded(&self) -> bool {
         self.exit_code == 0
     }
+
+    /// Whether it was observed before its answer, so that its outcome is not known: it has an id of the client's, and
+    /// neither an output (be it empty) nor a duration, nor has it failed.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        self.tool_use_id.is_some()
+            && self.exit_code == 0
+            && self.output.is_none()
+            && self.duration_ms.is_none()
+    }
 }
 
 /// How well one tool has served one keyword.

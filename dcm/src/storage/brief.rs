@@ -37,7 +37,7 @@ pub struct BriefRows {
     /// Files that were touched by successful tool calls, the last touched first.
     pub files: Vec<BriefFile>,
     /// Tool calls that failed when they were last made, newest first.
-    pub failures: Vec<OpenFailure>,
+    pub failures: Vec<BriefFailure>,
     /// The newest tool calls, newest first.
     pub steps: Vec<BriefStep>,
     /// The newest summary of a compaction.
@@ -139,6 +139,15 @@ pub struct OpenFailure {
     pub failed_at: Timestamp,
 }
 
+/// An open failure, with whose it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BriefFailure {
+    /// What failed.
+    pub failure: OpenFailure,
+    /// The agent that made the call, where that is known.
+    pub agent_id: Option<String>,
+}
+
 /// What a batch does to the open failure of one thing that is tried.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FailureChange {
@@ -179,6 +188,8 @@ impl FailureChange {
 pub struct BriefStep {
     /// The call.
     pub id: ActionId,
+    /// The agent that made it, where that is known.
+    pub agent_id: Option<String>,
     /// The tool.
     pub tool_name: String,
     /// What went in; its beginning.

@@ -19,8 +19,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use brief::{
-    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefSnapshot, BriefStep,
-    BriefSummary, BriefWork, FailureChange, OpenFailure,
+    BriefBlocking, BriefContext, BriefFailure, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefSnapshot,
+    BriefStep, BriefSummary, BriefWork, FailureChange, OpenFailure,
 };
 pub use channels::{ChannelChange, ChannelChanges, ChannelKey, ChannelRow, HolderChange};
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};
@@ -33,7 +33,8 @@ pub use reads::{
     RetentionReport, SubtaskFilter,
 };
 pub use state::{
-    ActionAnswer, Changes, Footprint, KnownAction, NewEvent, Remembered, RowChanges, State, Table, Tally,
+    ActionAnswer, Changes, Footprint, KnownAction, LaterSuccess, NewEvent, Remembered, RowChanges, State,
+    Table, Tally,
 };
 pub(crate) use state::{agent_channels, reopens, session_channel};
 

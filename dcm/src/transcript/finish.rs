@@ -101,8 +101,10 @@ impl Parser {
 fn tool_used(tool: Tool, turn: Option<&Turn>, origin: Timestamp) -> Ordered {
     // Entries may be written a few milliseconds out of order; a call never precedes its prompt.
     let at = tool.at.unwrap_or(origin).max(turn.and_then(|turn| turn.at).unwrap_or(origin));
-    let (failed, output, duration_ms) =
-        tool.answer.map_or((false, None, None), |answer| (answer.failed, answer.output, answer.duration_ms));
+    // An empty output says that there was an answer.
+    let (failed, output, duration_ms) = tool.answer.map_or((false, None, None), |answer| {
+        (answer.failed, Some(answer.output.unwrap_or_default()), answer.duration_ms)
+    });
     let observation = Observation::ToolUsed {
         tool_use_id: tool.id,
         at,

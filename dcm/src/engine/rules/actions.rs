@@ -85,6 +85,16 @@ impl Teaching {
         let end = (0..=SAID_LIMIT.min(said.len())).rev().find(|end| said.is_char_boundary(*end)).unwrap_or(0);
         Self { said: Some(said[..end].to_owned()), keywords: extract_keywords(input) }
     }
+
+    /// Says in the event of an answer what the scorer learns from it: the event of the call itself taught nothing.
+    pub(super) fn tell(self, action: &Action, event: &mut serde_json::Value) {
+        if let (Some(said), Some(event)) = (self.said, event.as_object_mut()) {
+            event.insert("tool_name".to_owned(), json!(action.tool_name));
+            event.insert("tool_type".to_owned(), json!(action.tool_type));
+            event.insert("said".to_owned(), json!(said));
+            event.insert("keywords".to_owned(), json!(self.keywords));
+        }
+    }
 }
 
 /// What is stored of a tool's input or output: without secrets, and not more than the limit.

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::Action;
 use crate::observe::{attempt_of, cut_text, flat, text_member};
-use crate::storage::{OpenFailure, State};
+use crate::storage::{LaterSuccess, OpenFailure, State};
 
 /// The most bytes of an attempt that are kept.
 const ATTEMPT_LIMIT: usize = 400;
@@ -92,9 +92,12 @@ fn detail(output: &str) -> Option<String> {
     telling.or_else(|| lines.next()).map(|line| cut_text(&flat(line), DETAIL_LIMIT))
 }
 
-/// Keeps the failures of a session up to date with one more tool call.
-pub(super) fn note_outcome(state: &mut State, action: &Action, attempt: &Attempt) {
+/// Keeps the failures of a session up to date with the outcome of one more tool call.
+pub(in crate::engine::rules) fn note_outcome(state: &mut State, action: &Action, attempt: &Attempt) {
     let Some(session) = action.session_id.as_deref() else { return };
+    if action.is_unanswered() {
+        return;
+    }
     let subject = attempt.subject.clone();
     if action.succeeded() {
         state.note_success(session, subject, action.created_at);
@@ -109,7 +112,10 @@ pub(super) fn note_outcome(state: &mut State, action: &Action, attempt: &Attempt
         times: 1,
         failed_at: action.created_at,
     };
-    state.note_failure(session, subject, failure);
+    let subject_of = |success: &LaterSuccess| {
+        Attempt::of(&success.tool_name, success.input.as_deref(), &success.file_paths).subject
+    };
+    state.note_failure(session, subject, failure, subject_of);
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::json::JsonObject;
 use crate::model::{RequestStatus, SubtaskStatus};
 use crate::storage::{
-    BriefBlocking, BriefContext, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefSnapshot, BriefStep,
-    BriefSummary, BriefWork, OpenFailure,
+    BriefBlocking, BriefContext, BriefFailure, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefSnapshot,
+    BriefStep, BriefSummary, BriefWork, OpenFailure,
 };
 
 /// The first column, that says of what kind a row is.
@@ -93,6 +93,7 @@ fn step(row: &mut Row) -> Result<BriefStep> {
     Ok(BriefStep {
         id: row.id(ID)?,
         tool_name: row.text(TEXT)?,
+        agent_id: row.opt_text(TEXT + 1)?,
         input: row.opt_bytes(BYTES)?.and_then(text_of),
         paths: row.texts(LIST)?,
         exit_code: row.opt_int32(NUMBER)?.unwrap_or(0),
@@ -139,14 +140,17 @@ pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
                 times: row.int(NUMBER)?,
                 last_at: row.time(TIME)?,
             }),
-            7 => brief.failures.push(OpenFailure {
-                action_id: row.id(ID)?,
-                tool_name: row.text(TEXT)?,
-                attempt: row.text(TEXT + 1)?,
-                detail: row.opt_text(TEXT + 2)?,
-                exit_code: row.opt_int32(NUMBER)?.unwrap_or(1),
-                times: row.opt_int32(NUMBER + 1)?.unwrap_or(1),
-                failed_at: row.time(TIME)?,
+            7 => brief.failures.push(BriefFailure {
+                failure: OpenFailure {
+                    action_id: row.id(ID)?,
+                    tool_name: row.text(TEXT)?,
+                    attempt: row.text(TEXT + 1)?,
+                    detail: row.opt_text(TEXT + 2)?,
+                    exit_code: row.opt_int32(NUMBER)?.unwrap_or(1),
+                    times: row.opt_int32(NUMBER + 1)?.unwrap_or(1),
+                    failed_at: row.time(TIME)?,
+                },
+                agent_id: row.opt_text(TEXT + 3)?,
             }),
             8 => brief.steps.push(step(row)?),
             9 => {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::model::{
     Blocking, Compaction, Message, Project, Receipt, Request, Session, Subscription, Subtask, Task,
 };
-use crate::storage::state::{Footprint, KnownAction, Remembered, State, Tally};
+use crate::storage::state::{Footprint, KnownAction, LaterSuccess, Remembered, State, Tally};
 use crate::time::Timestamp;
 
 fn texts<'a>(items: impl IntoIterator<Item = &'a String>) -> Value {
@@ -73,6 +73,7 @@ pub(super) enum Load {
     Tasks,
     Subtasks,
     Actions,
+    LaterSuccesses,
     ActionCounts,
     Messages,
     MessageReads,
@@ -189,6 +190,12 @@ pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String
             .with("action_key_sessions", action_keys.0)
             .with("action_keys", action_keys.1),
     );
+    // Session by session, as each has an instant of its own; there is one only where a failure is told.
+    for (session, since) in &f.later_successes {
+        let statement =
+            Statement::new("load_later_successes").with("session_id", session.clone()).with("since", *since);
+        add(Load::LaterSuccesses, true, statement);
+    }
     add(
         Load::ActionCounts,
         !f.action_sessions.is_empty(),
@@ -320,6 +327,7 @@ pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> 
                 state.load_subtask(session.as_deref(), subtask);
             }
             Load::Actions => state.load_action(KnownAction::from_row(row)?),
+            Load::LaterSuccesses => state.later_successes.push(LaterSuccess::from_row(row)?),
             Load::ActionCounts => {
                 state.action_counts.insert(row.text(0)?, row.int(1)?);
             }

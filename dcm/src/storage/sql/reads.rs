@@ -440,8 +440,7 @@ impl<D: Driver> ReadStore for SqlStore<D> {
                 project,
             ];
             if query.messages {
-                statements
-                    .push(Statement::new("context_messages").with("agent", agent()).with("now", query.now));
+                statements.push(of_agent("context_messages").with("now", query.now));
             }
             if query.blocking {
                 statements.push(Statement::new("context_blockings").with("agent", agent()));

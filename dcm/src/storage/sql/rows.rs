@@ -8,7 +8,7 @@ use crate::model::{
     Action, AgentContext, Blocking, Compaction, Message, Project, Receipt, ReceiptState, Request,
     RequestStatus, Session, Subscription, Subtask, SubtaskStatus, Task, TaskStatus,
 };
-use crate::storage::state::{KnownAction, NewEvent};
+use crate::storage::state::{KnownAction, LaterSuccess, NewEvent};
 use crate::time::Timestamp;
 
 /// What a row becomes.
@@ -154,6 +154,18 @@ impl FromRow for KnownAction {
             subtask_id: row.opt_id(3)?,
             exit_code: row.opt_int32(4)?.unwrap_or(0),
             unanswered: row.boolean(5)?,
+        })
+    }
+}
+
+impl FromRow for LaterSuccess {
+    fn from_row(row: &mut Row) -> Result<Self> {
+        Ok(Self {
+            session_id: row.text(0)?,
+            tool_name: row.text(1)?,
+            input: row.opt_bytes(2)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            file_paths: row.texts(3)?,
+            created_at: row.time(4)?,
         })
     }
 }

@@ -41,6 +41,8 @@ pub struct Footprint {
     pub actions: BTreeSet<ActionId>,
     /// Actions by session and tool use id.
     pub action_keys: BTreeSet<(String, String)>,
+    /// Sessions whose successful tool calls since the instant are needed: what is told late may be mended already.
+    pub later_successes: BTreeMap<String, Timestamp>,
     /// Sessions whose actions are counted.
     pub action_sessions: BTreeSet<String>,
     /// Messages by id.

@@ -60,8 +60,23 @@ pub struct KnownAction {
     pub subtask_id: Option<SubtaskId>,
     /// 0 when it succeeded.
     pub exit_code: i32,
-    /// Whether neither its output nor its duration is known.
+    /// Whether its outcome is not known yet, see [`Action::is_unanswered`].
     pub unanswered: bool,
+}
+
+/// A stored tool call that succeeded: as much of it as says what it tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaterSuccess {
+    /// The session it was made in.
+    pub session_id: String,
+    /// The tool.
+    pub tool_name: String,
+    /// What went in; its beginning.
+    pub input: Option<String>,
+    /// The files it touched.
+    pub file_paths: Vec<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// The loaded rows and what the rules have made of them so far.
@@ -87,6 +102,8 @@ pub struct State {
     pub subtasks: Table<SubtaskId, Subtask>,
     /// Stored actions that were asked for.
     pub known_actions: Table<ActionId, KnownAction>,
+    /// Successful calls of the sessions in [`Footprint::later_successes`].
+    pub later_successes: Vec<LaterSuccess>,
     /// How many stored actions the sessions in [`Footprint::action_sessions`] have.
     pub action_counts: HashMap<String, i64>,
     /// Messages.
@@ -123,6 +140,8 @@ pub struct State {
     new_actions: Table<ActionId, Action>,
     removed_action_sessions: Table<String, ()>,
     failures: Table<(String, String), FailureChange>,
+    /// When what is tried last succeeded, by session and subject; made of `later_successes` when it is first asked for.
+    mended: Option<HashMap<(String, String), Timestamp>>,
     events: Vec<NewEvent>,
     kept_events: usize,
     project_paths: HashMap<String, ProjectId>,
@@ -150,6 +169,8 @@ impl State {
             task_tallies: Table::default(),
             subtasks: Table::default(),
             known_actions: Table::default(),
+            later_successes: Vec::new(),
+            mended: None,
             action_counts: HashMap::new(),
             messages: Table::default(),
             message_reads: Table::default(),
@@ -305,7 +326,7 @@ impl State {
             tool_use_id: action.tool_use_id.clone(),
             subtask_id: action.subtask_id,
             exit_code: action.exit_code,
-            unanswered: action.output.is_none() && action.duration_ms.is_none(),
+            unanswered: action.is_unanswered(),
         };
         // The row itself is what is written.
         self.known_actions.put_unwritten(action.id, known);
@@ -365,9 +386,30 @@ impl State {
         self.action_counts.get(session).copied().unwrap_or(0)
     }
 
-    /// Notes that what `subject` stands for failed in `session`.
-    pub fn note_failure(&mut self, session: &str, subject: String, failure: OpenFailure) {
+    /// Notes that what `subject` stands for failed in `session`, unless a stored call of the same succeeded since;
+    /// `subject_of` says what such a call stands for.
+    pub fn note_failure(
+        &mut self,
+        session: &str,
+        subject: String,
+        failure: OpenFailure,
+        subject_of: impl Fn(&LaterSuccess) -> String,
+    ) {
+        let successes = &self.later_successes;
+        let mended = self.mended.get_or_insert_with(|| {
+            let mut mended = HashMap::new();
+            for success in successes {
+                let last = mended
+                    .entry((success.session_id.clone(), subject_of(success)))
+                    .or_insert(success.created_at);
+                *last = success.created_at.max(*last);
+            }
+            mended
+        });
         let key = (session.to_owned(), subject);
+        if mended.get(&key).is_some_and(|mended| *mended >= failure.failed_at) {
+            return;
+        }
         let earlier = self.failures.get(&key).cloned().unwrap_or_default();
         self.failures.put(key, earlier.failed(failure));
     }

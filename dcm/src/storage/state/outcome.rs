@@ -54,11 +54,11 @@ impl State {
             Some((subtask.id, self.requests.get(&request)?.session_id.clone()))
         };
         let subtask_sessions = self.subtasks.iter().filter_map(session_of).collect();
-        let failures = self
-            .failures
-            .into_pairs()
-            .into_iter()
-            .map(|(key, change)| (key, change.only_if(|action| inserted.contains(&action))));
+        let action_answers = self.answers.into_pairs();
+        let answered: BTreeSet<ActionId> = action_answers.iter().map(|(id, _)| *id).collect();
+        let is_there = |action| inserted.contains(&action) || answered.contains(&action);
+        let failures =
+            self.failures.into_pairs().into_iter().map(|(key, change)| (key, change.only_if(is_there)));
         let failures = failures.collect();
         let mut agent_contexts = self.agent_contexts.into_changes().written;
         // Work that went in the same batch takes them along.
@@ -79,7 +79,7 @@ impl State {
                 .filter(|action| !inserted.contains(&action.id))
                 .map(|action| (action.id, action.subtask_id))
                 .collect(),
-            action_answers: self.answers.into_pairs(),
+            action_answers,
             actions: new_actions,
             removed_actions: known_actions.removed,
             removed_action_sessions: self.removed_action_sessions.into_changes_keys(),

@@ -91,8 +91,12 @@ impl Command for Observe {
                 | Observation::AgentStopped { agent_id, prompt_key, .. } => {
                     (prompt_key.as_ref(), Some(agent_id))
                 }
-                Observation::ToolUsed { tool_use_id, prompt_key, agent_id, .. } => {
+                Observation::ToolUsed { tool_use_id, prompt_key, agent_id, at, exit_code, .. } => {
                     footprint.action_keys.insert(keyed(tool_use_id.clone()));
+                    if *exit_code != 0 {
+                        let since = footprint.later_successes.entry(session.clone()).or_insert(*at);
+                        *since = (*since).min(*at);
+                    }
                     (prompt_key.as_ref(), agent_id.as_ref())
                 }
                 Observation::TaskCreated { task_id, prompt_key, .. }

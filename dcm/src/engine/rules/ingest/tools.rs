@@ -1,12 +1,12 @@
 //! Tool calls.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::agents::Said;
 use super::{Kind, Novelty, Observer, agent_key};
 use crate::api::ingest::Observation;
 use crate::engine::rules::actions::{Teaching, record_action, stored_text};
-use crate::engine::rules::failures::Attempt;
+use crate::engine::rules::failures::{Attempt, note_outcome};
 use crate::json::JsonObject;
 use crate::model::{Action, Subtask};
 use crate::observe::tool_type_of;
@@ -62,14 +62,16 @@ impl Observer<'_> {
             tool_name: tool_name.clone(),
             tool_type: tool_type.unwrap_or_else(|| tool_type_of(tool_name)),
             input: stored_text(input.as_deref()),
-            output: stored_text(output.as_deref()),
+            output: stored_answer(output.as_deref(), *duration_ms),
             file_paths: file_paths.clone(),
             exit_code: *exit_code,
             duration_ms: *duration_ms,
             created_at: at,
             metadata: metadata.unwrap_or_default(),
         };
-        let teaching = Teaching::of(action.input.as_deref());
+        // What came of a call that is not answered yet is learned when it is.
+        let unanswered = action.is_unanswered();
+        let teaching = if unanswered { Teaching::default() } else { Teaching::of(action.input.as_deref()) };
         let attempt = Attempt::of(&action.tool_name, action.input.as_deref(), &action.file_paths);
         record_action(self.state, action, &attempt, &teaching);
         self.created.actions += 1;
@@ -95,33 +97,74 @@ impl Observer<'_> {
             }
         }
         // A transcript that is read while the tool works shows a call without an outcome.
-        let answered = known.unanswered && (output.is_some() || duration_ms.is_some());
-        if answered {
-            let answer = ActionAnswer {
-                exit_code: *exit_code,
-                output: stored_text(output.as_deref()),
-                duration_ms: *duration_ms,
-            };
-            self.state.answer_action(known.id, answer);
-            if (known.exit_code == 0) != (*exit_code == 0) {
-                let failed = i32::from(*exit_code != 0) - i32::from(known.exit_code != 0);
-                self.state.sessions.update(&self.session.to_owned(), |session| {
-                    // Somebody may have set these counts to anything.
-                    session.total_errors = session.total_errors.saturating_add(failed).max(0);
-                    session.total_success = session.total_success.saturating_sub(failed).max(0);
-                });
-            }
-        }
+        let has_answer = output.is_some() || duration_ms.is_some() || *exit_code != 0;
+        let answered = known.unanswered && has_answer;
         if !moved && !answered {
             return Novelty::Known;
         }
-        let data = json!({
+        let mut data = json!({
             "id": known.id,
             "exit_code": if answered { *exit_code } else { known.exit_code },
             "session_id": self.session,
             "subtask_id": self.state.known_actions.get(&known.id).and_then(|action| action.subtask_id),
         });
-        self.state.emit("action.updated", session_channel(Some(self.session)), data.clone(), data);
+        let summary = data.clone();
+        if answered {
+            self.tool_answered(known, observation, &mut data);
+        }
+        self.state.emit("action.updated", session_channel(Some(self.session)), data, summary);
         Novelty::Updated(Kind::Action)
     }
+
+    /// Takes the outcome of a call that was recorded without one; what it teaches is added to its event.
+    fn tool_answered(&mut self, known: &KnownAction, observation: &Observation, event: &mut Value) {
+        let Observation::ToolUsed {
+            at,
+            tool_name,
+            tool_type,
+            input,
+            output,
+            exit_code,
+            duration_ms,
+            file_paths,
+            ..
+        } = observation
+        else {
+            return;
+        };
+        let output = stored_answer(output.as_deref(), *duration_ms);
+        let answer =
+            ActionAnswer { exit_code: *exit_code, output: output.clone(), duration_ms: *duration_ms };
+        self.state.answer_action(known.id, answer);
+        if *exit_code != 0 {
+            self.state.sessions.update(&self.session.to_owned(), |session| {
+                // Somebody may have set these counts to anything.
+                session.total_errors = session.total_errors.saturating_add(1);
+                session.total_success = session.total_success.saturating_sub(1).max(0);
+            });
+        }
+        let action = Action {
+            id: known.id,
+            subtask_id: known.subtask_id,
+            session_id: known.session_id.clone(),
+            tool_use_id: known.tool_use_id.clone(),
+            tool_name: tool_name.clone(),
+            tool_type: tool_type.unwrap_or_else(|| tool_type_of(tool_name)),
+            input: stored_text(input.as_deref()),
+            output,
+            file_paths: file_paths.clone(),
+            exit_code: *exit_code,
+            duration_ms: *duration_ms,
+            created_at: *at,
+            metadata: JsonObject::default(),
+        };
+        let attempt = Attempt::of(&action.tool_name, action.input.as_deref(), &action.file_paths);
+        note_outcome(self.state, &action, &attempt);
+        Teaching::of(action.input.as_deref()).tell(&action, event);
+    }
+}
+
+/// What is stored of an answer: an empty one is kept where nothing else says that there was one.
+fn stored_answer(output: Option<&str>, duration_ms: Option<i32>) -> Option<String> {
+    stored_text(output).or_else(|| output.filter(|_| duration_ms.is_none()).map(|_| String::new()))
 }

@@ -10,7 +10,7 @@ use crate::hooks::UNSURE;
 use crate::id::TaskId;
 use crate::json::JsonObject;
 use crate::model::{PromptType, Request, RequestStatus, Subtask, SubtaskStatus, TaskStatus};
-use crate::observe::{TEXT_LIMIT, cut_text, prompt_type_of};
+use crate::observe::{TEXT_LIMIT, cut_text, first_line, prompt_type_of};
 use crate::time::Timestamp;
 
 /// The prompt of a request that something refers to but that was not observed itself.
@@ -25,11 +25,6 @@ pub(super) struct NewSubtask<'a> {
     pub(super) agent_type: Option<String>,
     pub(super) description: Option<String>,
     pub(super) metadata: Option<&'a JsonObject>,
-}
-
-/// The first line of a prompt, at most 200 characters: what its main agent is at.
-fn first_line(prompt: &str) -> String {
-    prompt.trim_start().lines().next().unwrap_or_default().chars().take(200).collect()
 }
 
 impl Observer<'_> {
