@@ -5,6 +5,7 @@
 //! that it has not seen.
 
 mod adopt;
+mod best;
 mod calibration;
 mod evaluate;
 mod evidence;
@@ -18,8 +19,10 @@ mod report;
 mod score;
 mod scorer;
 mod spoken;
+mod strength;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod words;
 
 pub use evaluate::Evaluation;
