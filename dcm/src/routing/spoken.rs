@@ -138,7 +138,10 @@ mod tests {
     /// As it was first written: by way of a whole value.
     fn by_value(value: &Value, text: &mut String) {
         match value {
-            Value::String(said) => *text += &format!("{said}\n"),
+            Value::String(said) => {
+                text.push_str(said);
+                text.push('\n');
+            }
             Value::Array(items) => items.iter().for_each(|item| by_value(item, text)),
             Value::Object(members) => members.values().for_each(|member| by_value(member, text)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}

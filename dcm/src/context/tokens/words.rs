@@ -101,9 +101,8 @@ impl Word {
         // What is more than usual is a word that no vocabulary holds, and its pieces are a matter of luck.
         let unusual = self.pairs + self.pairs.saturating_sub(usual) / 3;
         let capitals = match self.capitals {
-            0 => 0,
             1 if self.small > 2 => 2,
-            1 => 0,
+            0 | 1 => 0,
             capitals => capitals * 7,
         };
         capitals + usual.max(unusual) + self.accents
