@@ -71,6 +71,34 @@ async fn lessons_and_scores_survive_an_end_and_a_crash() {
     again.close().await;
 }
 
+/// Equal tools come in the same order, whichever was used first and whether the scorer was made again since.
+#[tokio::test]
+async fn ties_are_the_same_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dcm.db");
+    let dcm = open(&path).await;
+    let early = json!({"tool_name": "alpha", "keywords": ["staging"], "chosen": false});
+    dcm.routing_feedback(input(&early)).await.unwrap();
+    for tool in ["zeta", "alpha", "mid", "omega", "beta"] {
+        for said in ["deploy the shop to staging", "rollback of staging"] {
+            let action = json!({"tool_name": tool, "tool_type": "mcp", "input": said});
+            dcm.action_record(input(&action)).await.unwrap();
+        }
+    }
+    let asked = async |dcm: &Dcm| {
+        let by_words = dcm.routing_suggest(input(&json!({"keywords": "deploy,staging"}))).await.unwrap();
+        let by_prompt = dcm.routing_suggest(input(&json!({"prompt": "deploy to staging"}))).await.unwrap();
+        (by_words, by_prompt, dcm.routing_stats(input(&json!({}))).await.unwrap())
+    };
+    let before = asked(&dcm).await;
+    let names: Vec<&str> = before.1.suggestions.iter().map(|one| &*one.tool_name).collect();
+    assert_eq!(names, ["alpha", "beta", "mid", "omega", "zeta"]);
+    dcm.close().await;
+    let dcm = open(&path).await;
+    assert_eq!(asked(&dcm).await, before);
+    dcm.close().await;
+}
+
 /// What a node says, once it has learned all that was recorded before this call.
 async fn learned(dcm: &Dcm) -> (Value, Value) {
     // A call without words teaches nothing, but a node answers only when it has learned what lies before its own writes.

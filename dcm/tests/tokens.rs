@@ -88,3 +88,58 @@ fn nor_is_it_for_pieces_put_together_by_chance() {
     });
     outcome.unwrap();
 }
+
+#[test]
+fn nor_is_it_for_other_languages_and_it_leaves_them_room() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/languages/sentences.tsv");
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        let (language, text) = line.split_once('\t').unwrap();
+        let (estimate, count) = (Estimate.count(text), true_count(text));
+        assert!(estimate >= count, "{language}: {estimate} for {count}: {text}");
+        assert!(estimate * 10 <= count * 23 + 20, "{language}: {estimate} for {count}: {text}");
+    }
+}
+
+#[test]
+fn nor_is_it_for_characters_by_chance() {
+    let kinds = [
+        // What can be seen, of all of Unicode.
+        "\\PC{0,60}",
+        "[a-z]{1,80}",
+        "[bcdfghjklmnpqrstvwxz]{1,80}",
+        "[a-zA-Z]{1,80}",
+        "[A-Z]{1,60}",
+        "[0-9]{1,80}",
+        "[ \\t]{0,60}",
+        "[ \\t\\r\\n]{0,60}",
+        // Digests, keys, encoded data and paths.
+        "[0-9a-f]{1,64}",
+        "[A-Za-z0-9+/]{1,100}={0,2}",
+        "/nix/store/[0-9a-df-np-sv-z]{32}-[a-z]{3,12}",
+        "(/[a-z]{2,12}){1,6}",
+        "[ -~]{0,80}",
+    ];
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    for kind in kinds {
+        let strings = proptest::string::string_regex(kind).unwrap();
+        let outcome = runner.run(&strings, |text| {
+            let (estimate, count) = (Estimate.count(&text), true_count(&text));
+            prop_assert!(estimate >= count, "{estimate} for {count}");
+            Ok(())
+        });
+        assert!(outcome.is_ok(), "{kind}: {outcome:?}");
+    }
+}
+
+#[test]
+fn nor_is_it_for_rare_writing() {
+    for text in ["뷁쉛쭯껣뾻쒧꿿릛쬹뗅뼋쟑", "𓀀𓁐𓂀𓃀𓄿𓅓𓆣𓇋𓈖𓉐𓊪𓋹", "ᚠᚢᚦᚨᚱᚲ ᛒᛖᛗᛚ", "ꀀꀁꀂ ᏣᎳᎩ ᐃᓄᒃᑎᑐᑦ", "𠮷𠀋𡈽㐂㒵"]
+    {
+        let (estimate, count) = (Estimate.count(text), true_count(text));
+        assert!(estimate >= count, "{estimate} for {count}: {text}");
+    }
+}

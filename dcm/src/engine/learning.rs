@@ -225,7 +225,10 @@ impl Learning {
             match step {
                 Step::Event(entry) => {
                     unwritten.upto = entry.position;
-                    if let Some(lesson) = lesson(&entry) {
+                    // What taught nothing is not kept: it must not teach when the scorer is made again.
+                    let lesson = lesson(&entry);
+                    let lesson = lesson.filter(|one| one.tool_type.is_some() || scorer.knows(&one.tool_name));
+                    if let Some(lesson) = lesson {
                         scorer.learn(&lesson);
                         unwritten.note(entry.position, lesson);
                     }

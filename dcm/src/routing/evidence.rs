@@ -5,13 +5,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::fast::ln;
 use super::features::is_single;
+use super::strength::{COMPLEMENT_PRIOR, Priors, WORD_PRIOR, WORD_SHARE, speak, strength};
 
-/// How much is assumed to have been seen of a feature elsewhere, before anything was.
-const COMPLEMENT_PRIOR: f32 = 0.05;
-/// How much is assumed to have been seen of a word with each tool, before anything was.
-const WORD_PRIOR: f32 = 0.005;
-/// What the likelihood of single words counts beside the complement of all features.
-const WORD_SHARE: f32 = 0.3;
 /// What it counts how much a tool is used at all. It decides between tools that are used with the same words; where the
 /// words differ it would only drown the seldom ones.
 const USE_SHARE: f32 = 0.12;
@@ -19,21 +14,27 @@ const USE_SHARE: f32 = 0.12;
 const MOST_PAIRS: usize = 7_168;
 
 /// How much a tool has served a feature, in weights that grow with time (see `Scorer`).
+///
+/// Less than nothing is a tool that failed more than it served. It speaks for nothing then, but what it failed is made up
+/// for before it speaks again, so that the order of lessons does not matter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Pair {
     pub(super) tool: u32,
     pub(super) weight: f32,
 }
 
+impl Pair {
+    /// What it counts in a sum.
+    pub(super) fn speaking(self) -> f32 {
+        self.weight.max(0.0)
+    }
+}
+
 /// The tools of a feature, by their numbers. Most features know one.
 #[derive(Debug, Clone, PartialEq)]
 enum Tools {
     One(Pair),
-    #[expect(
-        clippy::box_collection,
-        reason = "a third of the size where it is not used, which is nearly everywhere"
-    )]
-    Many(Box<Vec<Pair>>),
+    Many(Vec<Pair>),
 }
 
 impl Tools {
@@ -41,6 +42,38 @@ impl Tools {
         match self {
             Self::One(pair) => std::slice::from_ref(pair),
             Self::Many(pairs) => pairs,
+        }
+    }
+
+    fn pairs_mut(&mut self) -> &mut [Pair] {
+        match self {
+            Self::One(pair) => std::slice::from_mut(pair),
+            Self::Many(pairs) => pairs,
+        }
+    }
+
+    fn insert(&mut self, at: usize, pair: Pair) {
+        match self {
+            Self::Many(pairs) => insert(pairs, at, pair),
+            Self::One(known) => {
+                let mut pairs = vec![*known];
+                insert(&mut pairs, at, pair);
+                *self = Self::Many(pairs);
+            }
+        }
+    }
+
+    /// Keeps those pairs; answers whether any are left.
+    fn retain(&mut self, mut keeps: impl FnMut(&Pair) -> bool) -> bool {
+        match self {
+            Self::One(pair) => keeps(pair),
+            Self::Many(pairs) => {
+                pairs.retain(keeps);
+                if let [pair] = pairs[..] {
+                    *self = Self::One(pair);
+                }
+                !self.pairs().is_empty()
+            }
         }
     }
 }
@@ -85,6 +118,10 @@ pub(super) struct Evidence {
     words: usize,
     pairs: usize,
     tools: Vec<ToolWeight>,
+    /// By tool, how many pairs it has.
+    pairs_by_tool: Vec<u32>,
+    /// How many tools have pairs.
+    paired: usize,
     total: ToolWeight,
 }
 
@@ -103,7 +140,7 @@ impl Known<'_> {
     /// How strongly the feature speaks for the tool. `unit` is what a weight of one is today.
     pub(super) fn speaks(&self, tool: u32, unit: f32) -> f32 {
         let Ok(place) = self.pairs.binary_search_by_key(&tool, |pair| pair.tool) else { return 0.0 };
-        strength(self.pairs[place].weight, self.whole, Priors::new(unit), self.single)
+        strength(self.pairs[place].speaking(), self.whole, Priors::new(unit), self.single)
     }
 }
 
@@ -126,6 +163,11 @@ impl Evidence {
         self.pairs
     }
 
+    /// How many tools have pairs.
+    pub(super) fn paired(&self) -> usize {
+        self.paired
+    }
+
     pub(super) fn tool(&self, tool: u32) -> ToolWeight {
         self.tools.get(tool as usize).copied().unwrap_or_default()
     }
@@ -137,6 +179,35 @@ impl Evidence {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &[Pair])> {
         self.features.iter().map(|(key, tools)| (*key, tools.pairs()))
+    }
+
+    /// Whether anything is counted of the tool.
+    pub(super) fn knows(&self, tool: u32) -> bool {
+        self.pairs_by_tool.get(tool as usize).is_some_and(|pairs| *pairs > 0)
+    }
+
+    /// Takes the number of a tool without pairs from it; another may get it.
+    pub(super) fn let_go(&mut self, tool: u32) {
+        if let Some(weight) = self.tools.get_mut(tool as usize) {
+            // Nothing but what was lost by rounding.
+            *weight = ToolWeight::default();
+        }
+    }
+
+    fn count_in(&mut self, tool: u32) {
+        let place = tool as usize;
+        if self.pairs_by_tool.len() <= place {
+            self.pairs_by_tool.resize(place + 1, 0);
+        }
+        self.pairs_by_tool[place] += 1;
+        self.paired += usize::from(self.pairs_by_tool[place] == 1);
+        self.pairs += 1;
+    }
+
+    fn count_out(&mut self, tool: u32) {
+        self.pairs_by_tool[tool as usize] -= 1;
+        self.paired -= usize::from(self.pairs_by_tool[tool as usize] == 0);
+        self.pairs -= 1;
     }
 
     fn account(&mut self, key: u64, tool: u32, change: f64) {
@@ -159,70 +230,51 @@ impl Evidence {
         known.filter(|pairs| pairs.binary_search_by_key(&tool, |pair| pair.tool).is_ok()).count()
     }
 
-    /// Adds to what `tool` is for the feature, or takes from it; nothing is less than nothing.
+    /// Adds to what `tool` is for the feature, or takes from it.
     pub(super) fn add(&mut self, key: u64, tool: u32, weight: f32) {
         use std::collections::hash_map::Entry;
+        if weight == 0.0 {
+            return;
+        }
         let change = match self.features.entry(key) {
-            Entry::Vacant(_) if weight <= 0.0 => return,
             Entry::Vacant(place) => {
                 place.insert(Tools::One(Pair { tool, weight }));
                 self.words += usize::from(is_single(key));
-                self.pairs += 1;
-                f64::from(weight)
+                self.count_in(tool);
+                weight.max(0.0)
             }
             Entry::Occupied(mut place) => {
-                let known = place.get().pairs();
-                match known.binary_search_by_key(&tool, |pair| pair.tool) {
+                let tools = place.get_mut();
+                match tools.pairs().binary_search_by_key(&tool, |pair| pair.tool) {
                     Ok(at) => {
-                        let before = known[at].weight;
-                        let after = before + weight;
-                        if after > 0.0 {
-                            match place.get_mut() {
-                                Tools::One(pair) => pair.weight = after,
-                                Tools::Many(pairs) => pairs[at].weight = after,
+                        let pair = &mut tools.pairs_mut()[at];
+                        let before = pair.speaking();
+                        pair.weight += weight;
+                        let change = pair.speaking() - before;
+                        if pair.weight == 0.0 {
+                            if !tools.retain(|pair| pair.tool != tool) {
+                                place.remove();
+                                self.words -= usize::from(is_single(key));
                             }
-                            f64::from(weight)
-                        } else {
-                            self.pairs -= 1;
-                            match place.get_mut() {
-                                Tools::Many(pairs) if pairs.len() > 1 => {
-                                    pairs.remove(at);
-                                }
-                                _ => {
-                                    place.remove();
-                                    self.words -= usize::from(is_single(key));
-                                }
-                            }
-                            -f64::from(before)
+                            self.count_out(tool);
                         }
+                        change
                     }
-                    Err(_) if weight <= 0.0 => return,
                     Err(at) => {
-                        let pair = Pair { tool, weight };
-                        match place.get_mut() {
-                            Tools::Many(pairs) => insert(pairs, at, pair),
-                            one @ Tools::One(_) => {
-                                let mut pairs = one.pairs().to_vec();
-                                insert(&mut pairs, at, pair);
-                                *one = Tools::Many(Box::new(pairs));
-                            }
-                        }
-                        self.pairs += 1;
-                        f64::from(weight)
+                        tools.insert(at, Pair { tool, weight });
+                        self.count_in(tool);
+                        weight.max(0.0)
                     }
                 }
             }
         };
-        self.account(key, tool, change);
+        self.account(key, tool, f64::from(change));
     }
 
     /// Multiplies all weights with a power of two, which loses nothing.
     pub(super) fn scale(&mut self, factor: f64) {
         for tools in self.features.values_mut() {
-            match tools {
-                Tools::One(pair) => pair.weight *= factor as f32,
-                Tools::Many(pairs) => pairs.iter_mut().for_each(|pair| pair.weight *= factor as f32),
-            }
+            tools.pairs_mut().iter_mut().for_each(|pair| pair.weight *= factor as f32);
         }
         for sum in self.tools.iter_mut().chain(Some(&mut self.total)) {
             sum.all *= factor;
@@ -230,36 +282,42 @@ impl Evidence {
         }
     }
 
-    /// Forgets the weakest pairs until so many are left; answers which features changed.
+    /// Forgets the weakest pairs until so many are left.
     ///
-    /// What is equally weak goes in an order that only depends on the pairs, so that every node forgets the same.
-    pub(super) fn forget_down_to(&mut self, pairs: usize) -> Vec<u64> {
-        let rank = |key: u64, pair: &Pair| {
-            let tie = (key ^ u64::from(pair.tool).wrapping_mul(0xbf58_476d_1ce4_e5b9))
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            (u64::from(pair.weight.to_bits()) << 32) | (tie >> 32)
-        };
+    /// What is equally weak goes in an order that only depends on the feature and on `tie`, a number of the tool that does
+    /// not depend on when it was first used, so that every node forgets the same.
+    pub(super) fn forget_down_to(&mut self, pairs: usize, tie: impl Fn(u32) -> u64) {
         let surplus = self.pairs.saturating_sub(pairs);
         if surplus == 0 {
-            return Vec::new();
+            return;
         }
-        let mut ranks: Vec<u64> =
-            self.iter().flat_map(|(key, pairs)| pairs.iter().map(move |pair| rank(key, pair))).collect();
+        let rank = |key: u64, pair: &Pair| {
+            let tie = (key ^ tie(pair.tool)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (u64::from(pair.weight.abs().to_bits()) << 32) | (tie >> 32)
+        };
+        let mut ranks: Vec<u64> = Vec::with_capacity(self.pairs);
+        ranks.extend(
+            self.iter()
+                .flat_map(|(key, pairs)| pairs.iter().map(move |pair| (key, pair)))
+                .map(|(key, pair)| rank(key, pair)),
+        );
         let (_, last, _) = ranks.select_nth_unstable(surplus - 1);
         let last = *last;
-        let mut gone: Vec<(u64, u32)> = self
-            .iter()
-            .flat_map(|(key, pairs)| {
-                pairs.iter().filter(move |pair| rank(key, pair) <= last).map(move |pair| (key, pair.tool))
-            })
-            .collect();
-        // Sums of fractions depend on their order.
-        gone.sort_unstable();
-        for (key, tool) in &gone {
-            self.add(*key, *tool, f32::NEG_INFINITY);
-        }
-        gone.dedup_by_key(|(key, _)| *key);
-        gone.into_iter().map(|(key, _)| key).collect()
+        // One pass over all, because to look for each that goes would wait for memory each time.
+        let mut features = std::mem::take(&mut self.features);
+        features.retain(|key, tools| {
+            let stays = tools.retain(|pair| {
+                let stays = rank(*key, pair) > last;
+                if !stays {
+                    self.count_out(pair.tool);
+                    self.account(*key, pair.tool, -f64::from(pair.speaking()));
+                }
+                stays
+            });
+            self.words -= usize::from(!stays && is_single(*key));
+            stays
+        });
+        self.features = features;
     }
 
     /// Adds to `sums`, by tool, what speaks for each. `unit` is what a weight of one is today.
@@ -293,17 +351,20 @@ impl Evidence {
             if room == 0 {
                 return false;
             }
-            feature.whole = feature.pairs.iter().map(|pair| pair.weight).sum();
+            // In double precision it does not matter in which order the tools were numbered.
+            let mut whole: f64 = feature.pairs.iter().map(|pair| f64::from(pair.speaking())).sum();
             let mut rest = None;
             if let Some(without) = without
                 && let Ok(place) = feature.pairs.binary_search_by_key(&without.tool, |pair| pair.tool)
             {
-                let weight = feature.pairs[place].weight;
-                feature.whole = (feature.whole - weight.min(without.weight)).max(0.0);
-                rest = Some(weight - weight.min(without.weight));
-                if feature.pairs.len() == 1 && rest == Some(0.0) {
-                    return false;
-                }
+                let weight = feature.pairs[place].speaking();
+                let left = weight - weight.min(without.weight);
+                whole -= f64::from(weight) - f64::from(left);
+                rest = Some(left);
+            }
+            feature.whole = whole.max(0.0) as f32;
+            if feature.whole == 0.0 {
+                return false;
             }
             speak(feature.pairs, feature.whole, priors, feature.single, sums);
             if let Some(weight) = rest.filter(|weight| *weight > 0.0) {
@@ -346,7 +407,7 @@ impl Weighed<'_> {
 
     /// The offset of a tool of average use.
     pub(super) fn mean_offset(&self) -> f32 {
-        let share = 1.0 / self.evidence.tools.len().max(1) as f64;
+        let share = 1.0 / self.evidence.paired.max(1) as f64;
         self.offset_of(ToolWeight { all: self.total.all * share, words: self.total.words * share })
     }
 
@@ -376,48 +437,6 @@ pub(super) fn insert<T>(list: &mut Vec<T>, at: usize, item: T) {
     list.insert(at, item);
 }
 
-/// What is assumed before anything was seen, in today's weights.
-#[derive(Debug, Clone, Copy)]
-struct Priors {
-    complement: f32,
-    /// One over what is assumed of a word.
-    word: f32,
-}
-
-impl Priors {
-    fn new(unit: f32) -> Self {
-        Self { complement: COMPLEMENT_PRIOR * unit, word: 1.0 / (WORD_PRIOR * unit) }
-    }
-}
-
-/// How unlikely it is to have seen the feature so much with this tool and so little with all others; for single words
-/// also how likely the tool is to meet it.
-fn strength(weight: f32, whole: f32, priors: Priors, single: bool) -> f32 {
-    let complement = ln(whole + priors.complement) - ln((whole - weight).max(0.0) + priors.complement);
-    if single { complement + WORD_SHARE * ln(1.0 + weight * priors.word) } else { complement }
-}
-
-/// Adds how strongly a feature speaks for each of its tools to their sums.
-fn speak(pairs: &[Pair], whole: f32, priors: Priors, single: bool, sums: &mut [f32]) {
-    // First the numbers, side by side, then where they belong: the compiler makes vectors of the first part.
-    const SIDE_BY_SIDE: usize = 32;
-    let mut strengths = [0.0f32; SIDE_BY_SIDE];
-    for some in pairs.chunks(SIDE_BY_SIDE) {
-        if single {
-            for (strength, pair) in strengths.iter_mut().zip(some) {
-                *strength = self::strength(pair.weight, whole, priors, true);
-            }
-        } else {
-            for (strength, pair) in strengths.iter_mut().zip(some) {
-                *strength = self::strength(pair.weight, whole, priors, false);
-            }
-        }
-        for (strength, pair) in strengths.iter().zip(some) {
-            sums[pair.tool as usize] += strength;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -436,14 +455,31 @@ mod tests {
             evidence.add(key, tool, 0.5);
         }
         let before = (evidence.features.clone(), evidence.pairs, evidence.words);
-        for key in [1, 5, 8] {
-            evidence.add(key, 2, 0.5);
+        for weight in [0.5, -1.0, 0.5] {
+            for key in [1, 5, 8] {
+                evidence.add(key, 2, weight);
+            }
         }
-        for key in [1, 5, 8, 9] {
-            evidence.add(key, 2, -1.0);
-        }
+        assert!(!evidence.knows(2));
         assert_eq!((evidence.features.clone(), evidence.pairs, evidence.words), before);
         assert!(evidence.tool(2).all.abs() < 1e-9 && (evidence.total.all - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_failed_counts_before_and_after_what_served() {
+        let weights = [1.0, -0.5, -0.5, -0.5, 1.0, 1.0];
+        let learned = |weights: &mut dyn Iterator<Item = &f32>| {
+            let mut evidence = Evidence::default();
+            weights.for_each(|weight| evidence.add(1, 0, *weight));
+            evidence
+        };
+        let (there, back) = (learned(&mut weights.iter()), learned(&mut weights.iter().rev()));
+        assert_eq!(there.features, back.features);
+        assert!((there.total.all - 1.5).abs() < 1e-9 && (back.total.all - 1.5).abs() < 1e-9);
+        // Only what is above nothing is in the sums.
+        let failed = learned(&mut [-0.5, -0.5, 1.0, -0.5].iter());
+        assert!(failed.knows(0) && failed.total.all.abs() < 1e-9, "{failed:?}");
+        assert_eq!(sums(&failed, &[1], None), [None; 4]);
     }
 
     #[test]
@@ -473,7 +509,7 @@ mod tests {
             for (key, tool, weight) in pairs {
                 evidence.add(*key, *tool, *weight);
             }
-            evidence.forget_down_to(100);
+            evidence.forget_down_to(100, |tool| u64::from(tool) << 17);
             evidence
         };
         let there = learned(&pairs);

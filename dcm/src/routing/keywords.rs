@@ -37,7 +37,10 @@ fn first_keywords(input: &str, most: usize) -> Vec<String> {
     // Most input is ASCII, which is quicker to make lower case; beyond it there are letters whose lower case is ASCII.
     let lower = if input.is_ascii() { input.to_ascii_lowercase() } else { input.to_lowercase() };
     let mut counts: Vec<(&str, usize)> = Vec::new();
-    let mut places = HashMap::<&str, usize, RandomState>::default();
+    // About as many as there are, so that it need not grow; most inputs say a word once.
+    let words = (lower.len() / 8).min(256);
+    let mut places =
+        HashMap::<&str, usize, RandomState>::with_capacity_and_hasher(words, RandomState::default());
     let separates = |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
     for word in lower.split(separates).filter(|word| (3..=29).contains(&word.len())) {
         let place = *places.entry(word).or_insert_with(|| {

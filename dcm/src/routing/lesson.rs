@@ -1,9 +1,20 @@
 //! What the scorer learns from.
 
 use super::keywords::extract_keywords;
-use super::words::spoken;
+use super::spoken::spoken;
 use crate::model::ToolType;
 use crate::time::Timestamp;
+
+/// The most bytes of what was said that the scorer learns from: longer than its words are on average.
+const SAID_LIMIT: usize = 400;
+
+/// What the scorer learns from an input of a tool: the beginning of what it says.
+#[must_use]
+pub fn taught_text(input: &str) -> String {
+    let said = spoken(input);
+    let end = (0..=SAID_LIMIT.min(said.len())).rev().find(|end| said.is_char_boundary(*end)).unwrap_or(0);
+    said[..end].to_owned()
+}
 
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +90,11 @@ pub struct Lesson {
 }
 
 impl Lesson {
-    /// A tool was used with this input.
+    /// A tool was used with this input; it teaches what a recorded action does.
     #[must_use]
     pub fn used(input: &str, tool_name: &str, tool_type: ToolType, succeeded: bool, at: Timestamp) -> Self {
         Self {
-            text: spoken(input).into_owned(),
+            text: taught_text(input),
             keywords: extract_keywords(input),
             tool_name: tool_name.to_owned(),
             tool_type: Some(tool_type),
@@ -103,5 +114,17 @@ impl Lesson {
             outcome: Outcome::of_suggestion(chosen),
             at,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_what_was_said_is_learned() {
+        assert_eq!(taught_text(r#"{"command":"cargo test"}"#), "cargo test\n");
+        assert_eq!(taught_text(&"ä".repeat(300)), "ä".repeat(200));
+        assert_eq!(taught_text(&format!("a{}", "ä".repeat(300))).len(), SAID_LIMIT - 1);
     }
 }

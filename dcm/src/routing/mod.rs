@@ -5,6 +5,7 @@
 //! that it has not seen.
 
 mod adopt;
+mod best;
 mod calibration;
 mod evaluate;
 mod evidence;
@@ -17,17 +18,21 @@ mod recorded;
 mod report;
 mod score;
 mod scorer;
+mod spoken;
+mod strength;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod words;
 
 pub use evaluate::Evaluation;
 pub use keywords::{MAX_KEYWORDS, extract_keywords};
-pub use lesson::{Lesson, Outcome};
+pub use lesson::{Lesson, Outcome, taught_text};
 pub use question::Question;
 pub(crate) use score::opinion;
 pub use scorer::{DEFAULT_CAPACITY, Scorer};
-pub use words::{MAX_WORDS, Word, spoken, words};
+pub use spoken::spoken;
+pub use words::{MAX_WORDS, Word, words};
 
 /// After how many days a lesson counts half: last week's outvote last year's sixty to one.
 pub const HALF_LIFE_DAYS: i32 = 60;

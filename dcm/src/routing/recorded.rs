@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+use twox_hash::XxHash3_64;
+
 use super::evidence::insert;
 use super::fast::growth;
 use super::score::ScoreChange;
@@ -30,7 +33,7 @@ pub(super) struct ToolSums {
 /// Every pair of word and tool, by word.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Recorded {
-    words: HashMap<Box<str>, Vec<Row>>,
+    words: HashMap<Box<str>, Vec<Row>, FixedState>,
     rows: usize,
     tools: Vec<ToolSums>,
 }
@@ -67,12 +70,31 @@ impl Recorded {
         self.words.get(word).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether anything is recorded of the tool.
+    pub(super) fn knows(&self, tool: u32) -> bool {
+        self.tools.get(tool as usize).is_some_and(|sums| sums.rows > 0)
+    }
+
+    /// Takes the number of a tool without rows from it; another may get it.
+    pub(super) fn let_go(&mut self, tool: u32) {
+        if let Some(sums) = self.tools.get_mut(tool as usize) {
+            // Nothing but what was lost by rounding.
+            *sums = ToolSums::default();
+        }
+    }
+
     fn sums(&mut self, tool: u32) -> &mut ToolSums {
         let place = tool as usize;
         if self.tools.len() <= place {
             self.tools.resize(place + 1, ToolSums::default());
         }
         &mut self.tools[place]
+    }
+
+    /// Looks at where the words lie, all at once, before any is changed (see `Evidence::look_at`). Answers how many of them
+    /// the tool has served.
+    pub(super) fn look_at(&self, words: &[String], tool: u32) -> usize {
+        words.iter().filter(|word| self.row(word, tool).is_some()).count()
     }
 
     /// Moves a score; answers whether there is one now.
@@ -143,40 +165,65 @@ impl Recorded {
         if rows.is_empty() {
             self.words.remove(word);
         }
+        self.count_out(row);
+    }
+
+    fn count_out(&mut self, row: Row) {
         self.rows -= 1;
-        let sums = self.sums(tool);
+        let sums = self.sums(row.tool);
         sums.rows -= 1;
         sums.score -= f64::from(row.score);
         sums.usage -= u64::from(row.usage);
     }
 
-    /// Forgets the rows that were used least, and least lately, until so many are left; answers which.
-    pub(super) fn forget_down_to(&mut self, rows: usize) -> Vec<(Box<str>, u32)> {
+    /// Forgets the rows that were used least, and least lately, until so many are left.
+    ///
+    /// What is equally worth keeping goes in an order that only depends on the word and on `tie`, a number of the tool that
+    /// does not depend on when it was first used, so that every node forgets the same.
+    pub(super) fn forget_down_to(&mut self, rows: usize, tie: impl Fn(u32) -> u64) {
         let surplus = self.rows.saturating_sub(rows);
         if surplus == 0 {
-            return Vec::new();
+            return;
         }
         let newest = self.words.values().flatten().map(|row| row.last_used).max().unwrap_or(0);
-        let worth = |row: &Row| {
-            let days = i32::try_from((newest - row.last_used) / 86_400).unwrap_or(i32::MAX);
-            f64::from(row.usage.max(1)) * growth(-days, super::HALF_LIFE_DAYS)
+        let mut ages: Vec<f32> = Vec::new();
+        let mut rank = |word: u64, row: &Row| {
+            let days = (newest - row.last_used) / 86_400;
+            while ages.len() <= days as usize {
+                ages.push(faded(ages.len()));
+            }
+            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+            let worth = row.usage.max(1) as f32 * ages[days as usize];
+            let tie = (word ^ tie(row.tool)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (u64::from(worth.to_bits()) << 32) | (tie >> 32)
         };
-        let mut all: Vec<(f64, &str, u32)> = self
-            .words
-            .iter()
-            .flat_map(|(word, rows)| rows.iter().map(move |row| (worth(row), &**word, row.tool)))
-            .collect();
-        all.select_nth_unstable_by(surplus - 1, |a, b| {
-            a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2)))
-        });
-        let mut gone: Vec<(Box<str>, u32)> =
-            all[..surplus].iter().map(|(_, word, tool)| (Box::from(*word), *tool)).collect();
-        gone.sort_unstable();
-        for (word, tool) in &gone {
-            self.remove(word, *tool);
+        let mut ranks: Vec<u64> = Vec::with_capacity(self.rows);
+        for (word, rows) in &self.words {
+            let word = XxHash3_64::oneshot(word.as_bytes());
+            ranks.extend(rows.iter().map(|row| rank(word, row)));
         }
-        gone
+        let (_, last, _) = ranks.select_nth_unstable(surplus - 1);
+        let last = *last;
+        let mut words = std::mem::take(&mut self.words);
+        words.retain(|word, rows| {
+            let word = XxHash3_64::oneshot(word.as_bytes());
+            rows.retain(|row| {
+                let stays = rank(word, row) > last;
+                if !stays {
+                    self.count_out(*row);
+                }
+                stays
+            });
+            !rows.is_empty()
+        });
+        self.words = words;
     }
+}
+
+/// What a use of so many days ago counts beside one of today.
+#[expect(clippy::cast_possible_truncation, reason = "an estimate")]
+fn faded(days: usize) -> f32 {
+    growth(i32::try_from(days).map_or(i32::MIN, |days| -days), super::HALF_LIFE_DAYS) as f32
 }
 
 #[cfg(test)]
@@ -199,8 +246,9 @@ mod tests {
         assert_eq!((first.rows, first.usage), (2, 3));
         assert!((first.score - 1.95).abs() < 1e-5);
         assert_eq!(recorded.of("word").first().map(|row| (row.usage, row.success)), Some((2, 1)));
-        // The least used goes first, and of two alike the one that comes first in the alphabet.
-        assert_eq!(recorded.forget_down_to(2), [(Box::from("other"), 0)]);
-        assert_eq!((recorded.rows(), recorded.words.len(), recorded.tools[0].usage), (2, 1, 2));
+        // The least used goes first, and of two alike always the same.
+        recorded.forget_down_to(1, u64::from);
+        assert_eq!((recorded.rows(), recorded.words.len(), recorded.tools[0].usage), (1, 1, 2));
+        assert!(recorded.row("word", 0).is_some() && recorded.knows(0) && !recorded.knows(1));
     }
 }

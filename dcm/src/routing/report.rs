@@ -1,7 +1,7 @@
 //! The scorer in numbers.
 
 use super::recorded::ToolSums;
-use super::scorer::Tool;
+use super::tools::Tool;
 use super::{Scorer, rounded};
 use crate::api::routing::{RoutingReport, RoutingTotals, ToolByScore, ToolByUsage, ToolTypeCount};
 use crate::model::ToolType;
@@ -24,7 +24,8 @@ impl Scorer {
     pub fn report(&self) -> RoutingReport {
         let mut tools: Vec<(&Tool, &ToolSums)> =
             self.tools.iter().zip(self.recorded.tools()).filter(|(_, sums)| sums.rows > 0).collect();
-        let average = |sums: &ToolSums| mean(sums.score, sums.rows as usize);
+        // As it is shown: what differs only by rounding comes in the order of the names, on every node.
+        let average = |sums: &ToolSums| rounded(mean(sums.score, sums.rows as usize), 3);
         let usage = |sums: &ToolSums| i64::try_from(sums.usage).unwrap_or(i64::MAX);
         #[expect(clippy::cast_precision_loss, reason = "a mean for people to read")]
         let used = tools.iter().map(|(_, sums)| sums.usage as f64).sum();
@@ -53,7 +54,7 @@ impl Scorer {
             .map(|(tool, sums)| ToolByScore {
                 tool_name: tool.name.to_string(),
                 tool_type: tool.tool_type,
-                avg_score: rounded(average(sums), 3),
+                avg_score: average(sums),
             })
             .collect();
         tools.sort_by(|a, b| b.1.usage.cmp(&a.1.usage).then_with(|| a.0.name.cmp(&b.0.name)));

@@ -1,6 +1,6 @@
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use super::best::{Candidate, keep_best};
 use super::calibration::{Calibration, Outlook, RANKS};
 use super::evidence::{Evidence, Weighed, Without};
 use super::fast::growth;
@@ -8,6 +8,7 @@ use super::features::{Feature, features};
 use super::lesson::{Lesson, Outcome};
 use super::recorded::{Recorded, Row};
 use super::score::{lesson, opinion};
+use super::tools::{Tool, Tools};
 use super::words::{Word, words};
 use super::{ABSTAIN_BELOW, HALF_LIFE_DAYS, Question, percent, rounded};
 use crate::api::routing::{Suggestion, Suggestions, WordShare};
@@ -41,14 +42,6 @@ const UNHEARD: f32 = -50.0;
 /// How many words of `why` a suggestion has at most.
 const REASONS: usize = 10;
 
-/// A tool that was used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tool {
-    pub(super) name: Arc<str>,
-    /// As in the lesson that came last.
-    pub(super) tool_type: ToolType,
-}
-
 /// A lesson that is kept to be asked about again.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Example {
@@ -65,7 +58,7 @@ pub(super) struct Example {
 /// old ones weigh less (half as much every [`HALF_LIFE_DAYS`] days of the lessons' own time).
 ///
 /// Everything is bounded: [`Scorer::with_capacity`] pairs of word and tool, seven fourths as many pairs of feature and
-/// tool, and a sample of lessons. What was used least and longest ago goes first.
+/// tool, and a sample of lessons. What was used least and longest ago goes first, and a tool with its last pair.
 ///
 /// The same lessons in the same order make the same scorer, wherever they are learned: there is no clock and no chance in it.
 ///
@@ -86,8 +79,7 @@ pub(super) struct Example {
 #[derive(Debug)]
 pub struct Scorer {
     pub(super) capacity: usize,
-    pub(super) tools: Vec<Tool>,
-    pub(super) numbers: HashMap<Arc<str>, u32>,
+    pub(super) tools: Tools,
     pub(super) recorded: Recorded,
     pub(super) evidence: Evidence,
     pub(super) calibration: Calibration,
@@ -139,13 +131,6 @@ impl Room {
     }
 }
 
-/// A tool that may be suggested.
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    tool: u32,
-    sum: f32,
-}
-
 impl Default for Scorer {
     fn default() -> Self {
         Self::with_capacity(DEFAULT_CAPACITY)
@@ -158,8 +143,7 @@ impl Scorer {
     pub fn with_capacity(pairs: usize) -> Self {
         Self {
             capacity: pairs.max(1),
-            tools: Vec::new(),
-            numbers: HashMap::new(),
+            tools: Tools::default(),
             recorded: Recorded::default(),
             evidence: Evidence::default(),
             calibration: Calibration::default(),
@@ -182,25 +166,41 @@ impl Scorer {
         self.evidence.pairs()
     }
 
-    /// How many tools it has seen.
+    /// How many tools it knows.
     #[must_use]
     pub fn tools(&self) -> usize {
         self.tools.len()
     }
 
-    pub(super) fn number(&mut self, tool: &str, tool_type: Option<ToolType>) -> Option<u32> {
-        if let Some(number) = self.numbers.get(tool) {
-            if let Some(tool_type) = tool_type {
-                self.tools[*number as usize].tool_type = tool_type;
+    /// Whether it knows the tool; feedback about others teaches nothing.
+    #[must_use]
+    pub fn knows(&self, tool_name: &str) -> bool {
+        self.tools.number_of(tool_name).is_some()
+    }
+
+    /// Lets tools go that nothing is known of any more; their numbers are free for others.
+    fn let_go(&mut self, tools: impl Iterator<Item = u32>) {
+        let mut gone = false;
+        for number in tools {
+            if self.tools.has(number) && !self.evidence.knows(number) && !self.recorded.knows(number) {
+                self.tools.let_go(number);
+                self.evidence.let_go(number);
+                self.recorded.let_go(number);
+                gone = true;
             }
-            return Some(*number);
         }
-        // Feedback about a tool that was never used teaches nothing.
-        let tool_type = tool_type?;
-        let (number, name) = (u32::try_from(self.tools.len()).ok()?, Arc::<str>::from(tool));
-        self.tools.push(Tool { name: Arc::clone(&name), tool_type });
-        self.numbers.insert(name, number);
-        Some(number)
+        if gone {
+            self.sample.retain(|example| self.tools.has(example.tool));
+        }
+    }
+
+    /// What is left to do when something was learned of the tool.
+    pub(super) fn settle(&mut self, tool: u32) {
+        if self.stay_within_capacity() {
+            self.let_go(self.tools.numbers());
+        } else {
+            self.let_go(std::iter::once(tool));
+        }
     }
 
     /// What a lesson of that time weighs, or of today.
@@ -233,13 +233,15 @@ impl Scorer {
 
     /// Learns from one lesson.
     pub fn learn(&mut self, taught: &Lesson) {
-        let Some(tool) = self.number(&taught.tool_name, taught.tool_type) else { return };
+        let Some(tool) = self.tools.number(&taught.tool_name, taught.tool_type) else { return };
         let change = match (taught.outcome, taught.tool_type) {
             (Outcome::Chosen, _) => opinion(true),
             (Outcome::Rejected, _) => opinion(false),
             (Outcome::Succeeded | Outcome::Failed, Some(_)) => lesson(taught.outcome == Outcome::Succeeded),
             (Outcome::Succeeded | Outcome::Failed, None) => return,
         };
+        // Kept, although nobody needs the number.
+        std::hint::black_box(self.recorded.look_at(&taught.keywords, tool));
         for keyword in &taught.keywords {
             self.recorded.change(keyword, tool, &change, taught.at);
         }
@@ -255,7 +257,7 @@ impl Scorer {
         outcome: Outcome,
         at: Timestamp,
     ) {
-        if let Some(tool) = self.number(tool_name, tool_type) {
+        if let Some(tool) = self.tools.number(tool_name, tool_type) {
             self.understand(said, tool, outcome, at);
         }
     }
@@ -277,7 +279,7 @@ impl Scorer {
                 }
             }
         }
-        self.stay_within_capacity();
+        self.settle(tool);
     }
 
     /// Keeps a lesson in the sample, or does not: as if drawn from the latest ones by chance.
@@ -307,31 +309,36 @@ impl Scorer {
         let findable = room.sums[example.tool as usize] > 0.0;
         room.take_spoken_for(&weighed, |_| true);
         if findable {
-            keep_best(&mut room.candidates, &weighed, RANKED);
+            keep_best(&mut room.candidates, &self.tools, &weighed, RANKED);
             let right =
                 room.candidates.iter().take(RANKS).position(|candidate| candidate.tool == example.tool);
             let sums: Vec<f32> = room.candidates.iter().map(|candidate| candidate.sum).collect();
-            let outlook = outlook(&sums, self.tools.len(), &weighed);
+            let outlook = outlook(&sums, self.evidence.paired(), &weighed);
             self.calibration.learn(outlook, right);
         }
         self.put_back(room);
     }
 
-    pub(super) fn stay_within_capacity(&mut self) {
-        // A tenth at a time, so that it is seldom.
-        if self.recorded.rows() > self.capacity {
-            self.recorded.forget_down_to(self.capacity - self.capacity / 10);
-        }
+    /// Forgets what is too much; answers whether anything was.
+    fn stay_within_capacity(&mut self) -> bool {
         let most = self.capacity.saturating_mul(FEATURE_PAIRS) / 4;
-        if self.evidence.pairs() > most {
-            self.evidence.forget_down_to(most - most / 10);
+        let (rows, pairs) = (self.recorded.rows() > self.capacity, self.evidence.pairs() > most);
+        let tie = |tool: u32| self.tools.get(tool).tie;
+        // A tenth at a time, so that it is seldom.
+        if rows {
+            self.recorded.forget_down_to(self.capacity - self.capacity / 10, tie);
         }
+        if pairs {
+            self.evidence.forget_down_to(most - most / 10, tie);
+        }
+        rows || pairs
     }
 
     fn room(&self) -> Room {
         let mut room = self.rooms.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        room.sums.resize(self.tools.len(), 0.0);
-        room.taken.resize(self.tools.len(), false);
+        let numbers = self.tools.numbers().len();
+        room.sums.resize(numbers, 0.0);
+        room.taken.resize(numbers, false);
         room
     }
 
@@ -354,7 +361,7 @@ impl Scorer {
         let mut room = self.room();
         let keys = features.iter().map(|feature| feature.key);
         let weighed = self.evidence.weigh(keys, self.unit(None), None, &mut room.sums);
-        let wanted = |tool: u32| question.wants(self.tools[tool as usize].tool_type);
+        let wanted = |tool: u32| question.wants(self.tools.get(tool).tool_type);
         if let Some(min_score) = question.min_score {
             let rows = keywords.iter().flat_map(|(_, rows)| *rows);
             let rows = rows.filter(|row| f64::from(row.score) >= min_score && wanted(row.tool));
@@ -362,12 +369,12 @@ impl Scorer {
         } else {
             room.take_spoken_for(&weighed, wanted);
         }
-        keep_best(&mut room.candidates, &weighed, question.limit.max(RANKED));
+        keep_best(&mut room.candidates, &self.tools, &weighed, question.limit.max(RANKED));
         let candidates = room.candidates.clone();
         self.put_back(room);
         let sums: Vec<f32> = candidates.iter().map(|candidate| candidate.sum).collect();
         let confidences =
-            self.calibration.confidences(outlook(&sums, self.tools.len(), &weighed), question.limit);
+            self.calibration.confidences(outlook(&sums, self.evidence.paired(), &weighed), question.limit);
 
         let asked =
             Asked { question, keywords: &keywords, words: &words, features: &features, weighed: &weighed };
@@ -383,6 +390,7 @@ impl Scorer {
                 .then(b.keyword_matches.len().cmp(&a.keyword_matches.len()))
                 .then(b.score.total_cmp(&a.score))
                 .then(b.usage_count.cmp(&a.usage_count))
+                .then_with(|| a.tool_name.cmp(&b.tool_name))
         });
         let suggestions: Vec<Suggestion> = found.into_iter().map(|(_, suggestion)| suggestion).collect();
         Suggestions {
@@ -415,7 +423,7 @@ impl Scorer {
             keyword_matches.push((*keyword).to_owned());
         }
         keyword_matches.sort_unstable();
-        let Tool { name, tool_type } = &self.tools[tool as usize];
+        let Tool { name, tool_type, .. } = self.tools.get(tool);
         Suggestion {
             tool_name: name.to_string(),
             tool_type: *tool_type,
@@ -483,48 +491,6 @@ fn evenly(features: usize) -> f32 {
 fn outlook<'a>(sums: &'a [f32], tools: usize, weighed: &Weighed<'_>) -> Outlook<'a> {
     let others = (tools.saturating_sub(sums.len()) as f32, weighed.mean_offset());
     Outlook { sums, others, known: weighed.known_share() }
-}
-
-/// Keeps the best so many, in order, with their offsets; equal ones in the order in which their tools were first used.
-///
-/// No offset is above nothing. So the offsets of the tools that most speaks for are found first, and after that only those
-/// of tools that could still be among the best.
-fn keep_best(candidates: &mut Vec<Candidate>, weighed: &Weighed<'_>, count: usize) {
-    let order = |a: &Candidate, b: &Candidate| b.sum.total_cmp(&a.sum).then(a.tool.cmp(&b.tool));
-    let settle = |some: &mut [Candidate]| {
-        for candidate in some {
-            candidate.sum += weighed.offset(candidate.tool);
-        }
-    };
-    // Half of the strongest sum and more: usually a few dozen tools.
-    let half = candidates.iter().map(|candidate| candidate.sum).fold(0.0, f32::max) / 2.0;
-    let strong = move_ahead(candidates, 0, |sum| sum >= half);
-    settle(&mut candidates[..strong]);
-    let mut settled = candidates.len();
-    if strong >= count && count > 0 {
-        let (_, last, _) = candidates[..strong].select_nth_unstable_by(count - 1, order);
-        let bar = last.sum;
-        settled = move_ahead(candidates, strong, |sum| sum >= bar);
-    }
-    settle(&mut candidates[strong..settled]);
-    candidates.truncate(settled);
-    if candidates.len() > count && count > 0 {
-        candidates.select_nth_unstable_by(count - 1, order);
-        candidates.truncate(count);
-    }
-    candidates.sort_unstable_by(order);
-}
-
-/// Moves those of the candidates from `from` on whose sum passes to the front of them; answers where they end.
-fn move_ahead(candidates: &mut [Candidate], from: usize, passes: impl Fn(f32) -> bool) -> usize {
-    let mut end = from;
-    for at in from..candidates.len() {
-        if passes(candidates[at].sum) {
-            candidates.swap(at, end);
-            end += 1;
-        }
-    }
-    end
 }
 
 /// A number that looks drawn by chance, and is the same for the same `number` everywhere.

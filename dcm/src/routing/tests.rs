@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Timestamp;
-use crate::model::ToolType;
+use crate::model::{KeywordScore, ToolType};
 
 const DAY: i64 = 86_400_000;
 
@@ -76,6 +76,87 @@ fn failures_speak_against_a_tool() {
     let found: Vec<&str> = answer.suggestions.iter().map(|one| &*one.tool_name).collect();
     assert_eq!(found, ["painter", "plotter"]);
     assert_eq!((answer.suggestions[1].usage_count, answer.suggestions[1].success_rate), (8, 0));
+}
+
+#[test]
+fn failures_count_before_and_after_successes() {
+    let outcomes = [vec![false; 18], vec![true; 2]].concat();
+    for order in [outcomes.clone(), outcomes.into_iter().rev().collect()] {
+        let mut scorer = Scorer::default();
+        for succeeded in order {
+            teach(&mut scorer, "render the chart", "broken", succeeded, 0);
+        }
+        teach(&mut scorer, "render the chart", "works", true, 0);
+        assert_eq!(first(&scorer, "render a chart").as_deref(), Some("works"));
+    }
+}
+
+/// What is known of a database that another version filled weighs like what was learned here.
+#[test]
+fn adopted_failures_count_like_learned_ones() {
+    let score = |tool: &str, usage_count: i32, success_count: i32| KeywordScore {
+        keyword: "chart".to_owned(),
+        tool_name: tool.to_owned(),
+        tool_type: ToolType::Mcp,
+        score: 1.0,
+        usage_count,
+        success_count,
+        last_used: at(0),
+    };
+    let mut scorer = Scorer::default();
+    scorer.seed(&score("broken", 20, 2));
+    scorer.seed(&score("works", 1, 1));
+    assert_eq!(first(&scorer, "a chart").as_deref(), Some("works"));
+    // A success does not make up for what failed before, whoever saw it fail.
+    teach(&mut scorer, "chart", "broken", true, 0);
+    assert_eq!(first(&scorer, "a chart").as_deref(), Some("works"));
+}
+
+#[test]
+fn the_order_of_first_use_decides_nothing() {
+    let tools = ["zeta", "alpha", "mid", "beta", "omega"];
+    let learned = |tools: &mut dyn Iterator<Item = &&str>, capacity: usize| {
+        let mut scorer = Scorer::with_capacity(capacity);
+        for tool in tools {
+            for text in ["deploy the shop", "deploy the blog", "deploy the forum"] {
+                teach(&mut scorer, text, tool, true, 0);
+            }
+        }
+        scorer
+    };
+    for capacity in [1000, 12, 8] {
+        // How sure it is depends on what it asked itself, and so on the order of lessons.
+        let ask = |scorer: &Scorer| {
+            let answer = scorer.suggest(&Question::keywords("deploy,shop,blog,forum"));
+            let found = answer.suggestions.into_iter();
+            found.map(|one| (one.tool_name, one.score, one.keyword_matches, one.why)).collect::<Vec<_>>()
+        };
+        let there = learned(&mut tools.iter(), 1000);
+        let names: Vec<String> = ask(&there).into_iter().map(|one| one.0).collect();
+        assert_eq!(names, ["alpha", "beta", "mid", "omega", "zeta"]);
+        // What is forgotten at once is the same as well.
+        let forgotten = |mut scorer: Scorer| {
+            scorer.capacity = capacity;
+            scorer.settle(0);
+            ask(&scorer)
+        };
+        let back = forgotten(learned(&mut tools.iter().rev(), 1000));
+        assert_eq!(forgotten(there), back, "{capacity}");
+    }
+}
+
+#[test]
+fn tools_that_nothing_is_known_of_are_let_go() {
+    let mut scorer = Scorer::with_capacity(100);
+    for n in 0..5000 {
+        teach(&mut scorer, &format!("word{n} thing{n}"), &format!("tool{n}"), n % 3 != 0, n / 20);
+        teach(&mut scorer, "", &format!("silent{n}"), true, n / 20);
+    }
+    assert!(scorer.tools() <= 275, "no more than there are pairs: {}", scorer.tools());
+    assert!(scorer.tools.numbers().len() <= 276, "{:?}", scorer.tools.numbers());
+    assert!(!scorer.knows("silent4999") && scorer.knows("tool4999"));
+    assert_eq!(first(&scorer, "thing4999").as_deref(), Some("tool4999"));
+    assert_eq!(scorer.suggest(&Question::prompt("thing1")).count, 0);
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! Text to words: what prompts, inputs of tools, identifiers and paths have in common.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 
 use rust_stemmers::{Algorithm, Stemmer};
-use serde_json::Value;
 use twox_hash::XxHash3_64;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -110,9 +108,14 @@ fn unicode_parts(text: &str) -> impl Iterator<Item = &str> {
 
 /// `getUserName` as `get`, `User`, `Name`, and `HTTPServer` as `HTTP`, `Server`.
 fn humps(word: &str) -> impl Iterator<Item = &str> {
+    // Most words are plain.
+    let is_plain = word.is_ascii() && !word.bytes().skip(1).any(|byte| byte.is_ascii_uppercase());
     let mut rest = Some(word);
     std::iter::from_fn(move || {
         let word = rest.take()?;
+        if is_plain {
+            return Some(word);
+        }
         let mut before: Option<char> = None;
         let mut letters = word.char_indices().peekable();
         while let Some((at, letter)) = letters.next() {
@@ -137,30 +140,6 @@ fn folded(word: &str) -> String {
         return word.to_ascii_lowercase();
     }
     word.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect()
-}
-
-/// What an input of a tool says: the texts in it if it is JSON, for its keys say only which tool it is of; else itself.
-#[must_use]
-pub fn spoken(input: &str) -> Cow<'_, str> {
-    if !input.trim_start().starts_with(['{', '[', '"']) {
-        return Cow::Borrowed(input);
-    }
-    let Ok(value) = serde_json::from_str::<Value>(input) else { return Cow::Borrowed(input) };
-    let mut text = String::new();
-    collect(&value, &mut text);
-    Cow::Owned(text)
-}
-
-fn collect(value: &Value, text: &mut String) {
-    match value {
-        Value::String(said) => {
-            text.push_str(said);
-            text.push('\n');
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, text)),
-        Value::Object(members) => members.values().for_each(|member| collect(member, text)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 #[cfg(test)]
@@ -223,16 +202,5 @@ mod tests {
     fn long_words_and_long_texts_end() {
         assert_eq!(texts(&format!("a {} b", "x".repeat(41))), ["a", "b"]);
         assert_eq!(words(&"word ".repeat(1000)).len(), MAX_WORDS);
-    }
-
-    #[test]
-    fn of_json_only_what_it_says() {
-        let input = r#"{"command":"cargo test","timeout":5,"todos":[{"content":"Fix it","status":"open"}]}"#;
-        assert_eq!(
-            spoken(input).split_whitespace().collect::<Vec<_>>(),
-            ["cargo", "test", "Fix", "it", "open"]
-        );
-        assert_eq!(spoken("{not json"), "{not json");
-        assert_eq!(spoken("plain"), "plain");
     }
 }

@@ -15,7 +15,7 @@ use crate::json::JsonObject;
 use crate::model::{Action, ToolType};
 use crate::observe::{TEXT_LIMIT, cut_text};
 use crate::redact::redact;
-use crate::routing::{extract_keywords, spoken};
+use crate::routing::{extract_keywords, taught_text};
 use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
 
 /// What the event of a recorded action says. What it teaches is for those who may read the action.
@@ -65,9 +65,6 @@ pub(super) fn record_action(state: &mut State, action: Action, attempt: &Attempt
     state.insert_action(action);
 }
 
-/// The most bytes of what was said that the scorer learns from: longer than its words are on average.
-const SAID_LIMIT: usize = 400;
-
 /// What an action teaches the scorer, besides its outcome.
 #[derive(Default)]
 pub(super) struct Teaching {
@@ -81,9 +78,7 @@ impl Teaching {
     /// What the input of an action teaches, as it is stored.
     pub(super) fn of(input: Option<&str>) -> Self {
         let Some(input) = input else { return Self::default() };
-        let said = spoken(input);
-        let end = (0..=SAID_LIMIT.min(said.len())).rev().find(|end| said.is_char_boundary(*end)).unwrap_or(0);
-        Self { said: Some(said[..end].to_owned()), keywords: extract_keywords(input) }
+        Self { said: Some(taught_text(input)), keywords: extract_keywords(input) }
     }
 
     /// Says in the event of an answer what the scorer learns from it: the event of the call itself taught nothing.
