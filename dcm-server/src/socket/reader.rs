@@ -97,33 +97,29 @@ pub(super) fn incoming<R: AsyncRead + Unpin>(connection: R) -> impl Stream<Item 
 
 impl<R: AsyncRead + Unpin> Reading<R> {
     async fn next(&mut self) -> Incoming {
-        {
-            let (fin, opcode, masked, payload) = {
-                // Nothing has to be sent: that is done by hand.
-                let read = self.frames.read_frame::<_, Infallible>(&mut |_| ready(Ok(()))).await;
-                match read {
-                    Ok(mut frame) => {
-                        // The only way to learn whether it was masked: the head as it would be written.
-                        let mut head = [0; 16];
-                        frame.fmt_head(&mut head);
-                        (frame.fin, frame.opcode, head[1] & 0x80 != 0, Vec::from(frame.payload))
-                    }
-                    Err(error) => return broken(&error),
-                }
-            };
-            if !masked {
-                return Incoming::Broken(1002, "frames must be masked");
+        // Nothing has to be sent: that is done by hand.
+        let read = self.frames.read_frame::<_, Infallible>(&mut |_| ready(Ok(()))).await;
+        let (fin, opcode, masked, payload) = match read {
+            Ok(mut frame) => {
+                // The only way to learn whether it was masked: the head as it would be written.
+                let mut head = [0; 16];
+                frame.fmt_head(&mut head);
+                (frame.fin, frame.opcode, head[1] & 0x80 != 0, Vec::from(frame.payload))
             }
-            match opcode {
-                OpCode::Ping | OpCode::Pong | OpCode::Close if payload.len() > MAX_CONTROL => {
-                    return Incoming::Broken(1002, "a control frame is too long");
-                }
-                OpCode::Ping => return Incoming::Ping(payload),
-                OpCode::Pong => return Incoming::Pong,
-                OpCode::Close => return close(&payload),
-                OpCode::Text | OpCode::Binary | OpCode::Continuation => {
-                    return self.collect(fin, opcode, payload).unwrap_or(Incoming::Fragment);
-                }
+            Err(error) => return broken(&error),
+        };
+        if !masked {
+            return Incoming::Broken(1002, "frames must be masked");
+        }
+        match opcode {
+            OpCode::Ping | OpCode::Pong | OpCode::Close if payload.len() > MAX_CONTROL => {
+                Incoming::Broken(1002, "a control frame is too long")
+            }
+            OpCode::Ping => Incoming::Ping(payload),
+            OpCode::Pong => Incoming::Pong,
+            OpCode::Close => close(&payload),
+            OpCode::Text | OpCode::Binary | OpCode::Continuation => {
+                self.collect(fin, opcode, payload).unwrap_or(Incoming::Fragment)
             }
         }
     }

@@ -68,9 +68,7 @@ impl Checkpointer {
                 // The writer is at it.
                 Err(rusqlite::Error::SqliteFailure(failure, _))
                     if failure.code == rusqlite::ErrorCode::DatabaseBusy => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the write-ahead log could not be moved into the database")
-                }
+                Err(error) => tracing::warn!(%error, "the log could not be moved into the database"),
             }
         }
         self.database
