@@ -64,6 +64,9 @@ from subtasks s where s.id in (
     union all select s.id from requests q join task_lists t on t.request_id = q.id and t.wave_number = 0 join subtasks s on s.task_list_id = t.id and s.external_key is not null where q.session_id in (:newest*) and not exists (select 1 from requests x where x.session_id = q.session_id and x.created_at > q.created_at and x.created_at <= :newest_before) --? newest
 )
 
+-- name: load_removed_actions
+select session_id, newest from removed_actions where session_id in (:sessions*)
+
 -- name: load_action_counts
 select session_id, count(*) from actions where session_id in (:action_sessions*) and session_id is not null group by session_id
 

@@ -73,6 +73,7 @@ pub(super) enum Load {
     Tasks,
     Subtasks,
     Actions,
+    RemovedActions,
     ActionCounts,
     Messages,
     MessageReads,
@@ -188,6 +189,11 @@ pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String
             .with("actions", uuids(&f.actions, ActionId::as_uuid))
             .with("action_key_sessions", action_keys.0)
             .with("action_keys", action_keys.1),
+    );
+    add(
+        Load::RemovedActions,
+        !f.action_keys.is_empty(),
+        Statement::new("load_removed_actions").with("sessions", firsts(&f.action_keys)),
     );
     add(
         Load::ActionCounts,
@@ -320,6 +326,9 @@ pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> 
                 state.load_subtask(session.as_deref(), subtask);
             }
             Load::Actions => state.load_action(KnownAction::from_row(row)?),
+            Load::RemovedActions => {
+                state.removed_actions.insert(row.text(0)?, row.time(1)?);
+            }
             Load::ActionCounts => {
                 state.action_counts.insert(row.text(0)?, row.int(1)?);
             }

@@ -38,7 +38,7 @@ const SQLITE: &[Migration] = migrations! { "sqlite":
     5 "0005_routing",
     6 "0006_brief",
     7 "0007_fewer_indexes",
-    9 "0009_ended_by_cleanup",
+    9 "0009_cleanup",
 };
 
 const POSTGRES: &[Migration] = migrations! { "postgres":
@@ -48,7 +48,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     4 "0004_hooks",
     5 "0005_routing",
     6 "0006_brief",
-    9 "0009_ended_by_cleanup",
+    9 "0009_cleanup",
 };
 
 /// Every migration of `dialect`, oldest first.

@@ -87,6 +87,8 @@ pub struct State {
     pub subtasks: Table<SubtaskId, Subtask>,
     /// Stored actions that were asked for.
     pub known_actions: Table<ActionId, KnownAction>,
+    /// When the newest action was made that retention removed, of each session in [`Footprint::action_keys`].
+    pub removed_actions: HashMap<String, Timestamp>,
     /// How many stored actions the sessions in [`Footprint::action_sessions`] have.
     pub action_counts: HashMap<String, i64>,
     /// Messages.
@@ -150,6 +152,7 @@ impl State {
             task_tallies: Table::default(),
             subtasks: Table::default(),
             known_actions: Table::default(),
+            removed_actions: HashMap::new(),
             action_counts: HashMap::new(),
             messages: Table::default(),
             message_reads: Table::default(),
