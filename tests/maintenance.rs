@@ -83,6 +83,7 @@ on_both_stores!(
     what_is_old_goes,
     what_is_too_much_goes,
     what_was_done_is_counted,
+    what_retention_removed_does_not_come_back,
 );
 
 async fn messages_expire(store: Store) {
@@ -420,6 +421,46 @@ async fn what_was_done_is_counted(store: Store) {
     for (name, number) in expected {
         assert_eq!(sums[name], number, "{name} of {sums:?}, with {log} events");
     }
+}
+
+async fn what_retention_removed_does_not_come_back(store: Store) {
+    let server = cleaning_every(store, 100)
+        .variable("DCM_ACTION_RETENTION_ROWS", "2")
+        // Nothing but retention is to happen.
+        .variable("DCM_SESSION_IDLE_MS", "31622400000")
+        .variable("DCM_SUBTASK_STUCK_MS", "31622400000")
+        .start()
+        .await;
+    let api = server.calls();
+    let begin = SystemClock.now().plus_millis(-600_000);
+    let used = |number: i64| {
+        json!({"type": "tool_used", "tool_use_id": format!("t-{number}"), "tool_name": "Read",
+            "at": begin.plus_millis(number * 1000)})
+    };
+    let session = |calls: std::ops::Range<i64>| {
+        let mut observations = vec![json!({"type": "prompt", "key": "p", "at": begin, "text": "Read"})];
+        observations.extend(calls.map(used));
+        json!({"session_id": "s", "project_path": "/srv/kept", "observations": observations})
+    };
+    let first = api.post("/api/ingest", &session(1..6)).await;
+    assert_eq!(first["created"]["actions"], 5, "{first}");
+    let kept = until(&api, "/api/actions?session_id=s", |page| page["total"] == 2).await;
+    let events_before = events(&server, "action.created");
+
+    let again = api.post("/api/ingest", &session(1..6)).await;
+    assert_eq!((&again["created"]["actions"], &again["known"]), (&json!(0), &json!(6)), "{again}");
+    assert_eq!(events(&server, "action.created"), events_before);
+    assert_eq!(api.get("/api/actions?session_id=s").await["actions"], kept["actions"]);
+    let found = api.get("/api/sessions/s").await;
+    assert_eq!(found["total_tools_used"], 5, "and it is not counted again: {found}");
+    // What happened since is new.
+    let more = api.post("/api/ingest", &session(1..8)).await;
+    assert_eq!(more["created"]["actions"], 2, "{more}");
+    until(&api, "/api/actions?session_id=s", |page| page["total"] == 2).await;
+    // Another session has removed nothing.
+    let mut other = session(1..3);
+    other["session_id"] = "other".into();
+    assert_eq!(api.post("/api/ingest", &other).await["created"]["actions"], 2);
 }
 
 /// Every node is ready to clean; one of them does, and another one takes over when that one dies.

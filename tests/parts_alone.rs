@@ -1,7 +1,5 @@
 //! The parts of the service in processes of their own, on one database.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use dcm_client::Client;
 use dcm_client::listen::Item;
 use dcm_suite::postgres::Database;

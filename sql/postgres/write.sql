@@ -318,13 +318,20 @@ from event_log_head head, unnest(
     :summary::json[]
 ) as x (place, id, name, created_at, channels, data, summary)
 
--- name: delete_old_actions
-delete from actions where id in (select id from actions where recorded_at < :before limit :limit) returning id
+-- name: find_old_actions
+select a.id, s.id, a.created_at from actions a left join sessions s on s.id = a.session_id
+where a.id in (select id from actions where recorded_at < :before limit :limit)
 
--- name: delete_surplus_actions
-delete from actions where id in (
+-- name: mark_removed_actions
+insert into removed_actions (session_id, newest)
+select x.session_id, x.newest from unnest(:session_id::text[], :newest::timestamptz[]) as x (session_id, newest)
+on conflict (session_id) do update set newest = greatest(removed_actions.newest, excluded.newest)
+
+-- name: find_surplus_actions
+select a.id, s.id, a.created_at from actions a left join sessions s on s.id = a.session_id
+where a.id in (
     select id from actions order by recorded_at limit (
         select case when count(*) <= :most then 0 when count(*) - :most > :limit then :limit else count(*) - :most end
         from actions
     )
-) returning id
+)

@@ -71,6 +71,9 @@ where session_id = :session_id and created_at >= :since and exit_code = 0
     and (tool_use_id is null or output is not null or duration_ms is not null)
 order by created_at, id limit 500
 
+-- name: load_removed_actions
+select session_id, newest from removed_actions where session_id in (:sessions*)
+
 -- name: load_action_counts
 select session_id, count(*) from actions where session_id in (:action_sessions*) and session_id is not null group by session_id
 

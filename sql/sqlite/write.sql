@@ -196,15 +196,21 @@ insert into events (seq, id, name, created_at, channels, data, summary)
 values ((select seq from event_log_head) + :place, :id, :name, :created_at, :channels, :data, :summary)
 
 -- Rows lie in the order in which they were recorded, so the oldest are found without an index.
--- name: delete_old_actions
-delete from actions where rowid in (
+-- name: find_old_actions
+select a.id, s.id, a.created_at from actions a left join sessions s on s.id = a.session_id
+where a.rowid in (
     select rowid from (select rowid, recorded_at from actions order by rowid limit :limit) where recorded_at < :before
-) returning id
+)
 
--- name: delete_surplus_actions
-delete from actions where rowid in (
+-- name: mark_removed_actions
+insert into removed_actions (session_id, newest) values (:session_id, :newest)
+on conflict (session_id) do update set newest = max(removed_actions.newest, excluded.newest)
+
+-- name: find_surplus_actions
+select a.id, s.id, a.created_at from actions a left join sessions s on s.id = a.session_id
+where a.rowid in (
     select rowid from actions order by rowid limit (
         select case when count(*) <= :most then 0 when count(*) - :most > :limit then :limit else count(*) - :most end
         from actions
     )
-) returning id
+)

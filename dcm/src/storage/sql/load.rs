@@ -74,6 +74,7 @@ pub(super) enum Load {
     Subtasks,
     Actions,
     LaterSuccesses,
+    RemovedActions,
     ActionCounts,
     Messages,
     MessageReads,
@@ -196,6 +197,11 @@ pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String
             Statement::new("load_later_successes").with("session_id", session.clone()).with("since", *since);
         add(Load::LaterSuccesses, true, statement);
     }
+    add(
+        Load::RemovedActions,
+        !f.action_keys.is_empty(),
+        Statement::new("load_removed_actions").with("sessions", firsts(&f.action_keys)),
+    );
     add(
         Load::ActionCounts,
         !f.action_sessions.is_empty(),
@@ -328,6 +334,9 @@ pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> 
             }
             Load::Actions => state.load_action(KnownAction::from_row(row)?),
             Load::LaterSuccesses => state.later_successes.push(LaterSuccess::from_row(row)?),
+            Load::RemovedActions => {
+                state.removed_actions.insert(row.text(0)?, row.time(1)?);
+            }
             Load::ActionCounts => {
                 state.action_counts.insert(row.text(0)?, row.int(1)?);
             }

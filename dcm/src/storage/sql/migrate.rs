@@ -39,7 +39,7 @@ const SQLITE: &[Migration] = migrations! { "sqlite":
     6 "0006_brief",
     7 "0007_fewer_indexes",
     8 "0008_delivery",
-    9 "0009_ended_by_cleanup",
+    9 "0009_cleanup",
 };
 
 const POSTGRES: &[Migration] = migrations! { "postgres":
@@ -50,7 +50,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     5 "0005_routing",
     6 "0006_brief",
     8 "0008_delivery",
-    9 "0009_ended_by_cleanup",
+    9 "0009_cleanup",
 };
 
 /// Every migration of `dialect`, oldest first.

@@ -1,14 +1,15 @@
 //! The store over a SQL database: loads what a batch must see, writes what it decided.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::driver::{Driver, TransactError};
 use super::flush::flush;
 use super::load::{Load, fill, load};
-use super::value::{Row, Statement};
+use super::value::{Row, Statement, Value};
 use crate::error::{Error, Result};
-use crate::id::EventId;
+use crate::id::{ActionId, EventId};
 use crate::storage::{
     AgeLimits, AnyOutcome, Batch, BoxFuture, CommitListener, CommitStore, CommittedEvents, NewEvent,
     RetentionReport,
@@ -194,40 +195,68 @@ impl<D: Driver> SqlStore<D> {
             last = last.max(if surplus > 0 { newest - count + surplus } else { 0 });
         }
         let last = last.min(learned);
-        let mut statements = vec![
-            Statement::new("delete_old_actions")
+        let mut actions = vec![
+            Statement::new("find_old_actions")
                 .with("before", limits.actions_before)
                 .with("limit", limits.batch),
         ];
         if let Some(most) = limits.action_rows {
-            let surplus = Statement::new("delete_surplus_actions").with("most", most);
-            statements.push(surplus.with("limit", limits.batch));
+            let surplus = Statement::new("find_surplus_actions").with("most", most);
+            actions.push(surplus.with("limit", limits.batch));
         }
-        statements.push(
+        let mut others = vec![
             Statement::new("delete_old_outcomes")
                 .with("before", limits.outcomes_before)
                 .with("limit", limits.batch),
-        );
+        ];
         // Last, as in every commit: who holds the head of the log waits for nobody.
         if last > 0 {
-            statements.push(Statement::new("move_first_seq").with("last", last));
-            statements.push(Statement::new("delete_events").with("last", last));
+            others.push(Statement::new("move_first_seq").with("last", last));
+            others.push(Statement::new("delete_events").with("last", last));
         }
-        let names: Vec<&'static str> = statements.iter().map(|statement| statement.query).collect();
-        let ((), affected) =
-            self.driver.transact(Vec::new(), move |_| Ok(((), statements))).await.map_err(into_error)?;
-        let mut report = RetentionReport::default();
+        let remove = move |found: Vec<Vec<Row>>| {
+            let (gone, mut statements) = removal(found)?;
+            statements.extend(others);
+            let names: Vec<&'static str> = statements.iter().map(|statement| statement.query).collect();
+            Ok(((gone, names), statements))
+        };
+        let ((actions, names), affected) = self.driver.transact(actions, remove).await.map_err(into_error)?;
+        let mut report = RetentionReport { actions, ..RetentionReport::default() };
         for (name, rows) in names.into_iter().zip(affected) {
             let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
             match name {
                 "delete_events" => report.events += count,
-                "delete_old_actions" | "delete_surplus_actions" => report.actions += count,
                 "delete_old_outcomes" => report.outcomes += count,
                 _ => {}
             }
         }
         Ok(report)
     }
+}
+
+/// How many actions go, and the statements that remove them and mark in each session how far it was emptied.
+fn removal(found: Vec<Vec<Row>>) -> Result<(i64, Vec<Statement>)> {
+    let mut ids: BTreeSet<ActionId> = BTreeSet::new();
+    let mut newest: BTreeMap<String, Timestamp> = BTreeMap::new();
+    for mut row in found.into_iter().flatten() {
+        ids.insert(row.id(0)?);
+        if let Some(session) = row.opt_text(1)? {
+            let at = row.time(2)?;
+            let mark = newest.entry(session).or_insert(at);
+            *mark = at.max(*mark);
+        }
+    }
+    let gone = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    let mut statements = Vec::new();
+    if !ids.is_empty() {
+        let ids = Value::Uuids(ids.into_iter().map(ActionId::as_uuid).collect());
+        statements.push(Statement::new("delete_actions").with("ids", ids));
+    }
+    if !newest.is_empty() {
+        let marks = newest.into_iter().map(|(session, at)| vec![session.into(), at.into()]).collect();
+        statements.push(Statement::bulk("mark_removed_actions", &["session_id", "newest"], marks));
+    }
+    Ok((gone, statements))
 }
 
 /// Where the events stand is what advancing the log has answered.

@@ -104,6 +104,8 @@ pub struct State {
     pub known_actions: Table<ActionId, KnownAction>,
     /// Successful calls of the sessions in [`Footprint::later_successes`].
     pub later_successes: Vec<LaterSuccess>,
+    /// When the newest action was made that retention removed, of each session in [`Footprint::action_keys`].
+    pub removed_actions: HashMap<String, Timestamp>,
     /// How many stored actions the sessions in [`Footprint::action_sessions`] have.
     pub action_counts: HashMap<String, i64>,
     /// Messages.
@@ -171,6 +173,7 @@ impl State {
             known_actions: Table::default(),
             later_successes: Vec::new(),
             mended: None,
+            removed_actions: HashMap::new(),
             action_counts: HashMap::new(),
             messages: Table::default(),
             message_reads: Table::default(),

@@ -49,6 +49,10 @@ impl Observer<'_> {
         if let Some(known) = self.state.action_keyed(self.session, tool_use_id).cloned() {
             return self.tool_known(&known, observation);
         }
+        // It was recorded once, and retention has removed it.
+        if self.state.removed_actions.get(self.session).is_some_and(|newest| at <= newest) {
+            return Novelty::Known;
+        }
         let owner = self.owner(agent_id.as_deref(), prompt_key.as_deref(), *at);
         // A hook tells how long a call took, by its own clock; no call comes before what it was made for.
         let at = if self.by_hook { (*at).max(owner.created_at) } else { *at };

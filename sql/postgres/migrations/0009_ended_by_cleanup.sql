@@ -1,2 +1,0 @@
--- Whether a session was closed because nothing was heard of it for long, which whoever works in it again takes back.
-alter table sessions add column if not exists ended_by_cleanup boolean not null default false;
