@@ -41,7 +41,7 @@ impl Scorer {
         Some(KeywordScore {
             keyword: keyword.to_owned(),
             tool_name: tool_name.to_owned(),
-            tool_type: self.tools.get(number).tool_type,
+            tool_type: self.tools.get(number).kind,
             score: row.score,
             usage_count: count(row.usage),
             success_count: count(row.success),

@@ -33,9 +33,9 @@ impl Scorer {
 
         let mut kinds: Vec<(ToolType, usize)> = Vec::new();
         for (tool, _) in &tools {
-            match kinds.iter_mut().find(|(kind, _)| *kind == tool.tool_type) {
+            match kinds.iter_mut().find(|(kind, _)| *kind == tool.kind) {
                 Some((_, count)) => *count += 1,
-                None => kinds.push((tool.tool_type, 1)),
+                None => kinds.push((tool.kind, 1)),
             }
         }
         kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.as_str().cmp(b.0.as_str())));
@@ -53,7 +53,7 @@ impl Scorer {
             .take(LISTED)
             .map(|(tool, sums)| ToolByScore {
                 tool_name: tool.name.to_string(),
-                tool_type: tool.tool_type,
+                tool_type: tool.kind,
                 avg_score: average(sums),
             })
             .collect();
@@ -63,7 +63,7 @@ impl Scorer {
             .take(LISTED)
             .map(|(tool, sums)| ToolByUsage {
                 tool_name: tool.name.to_string(),
-                tool_type: tool.tool_type,
+                tool_type: tool.kind,
                 total_usage: usage(sums),
             })
             .collect();

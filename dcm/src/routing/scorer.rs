@@ -361,7 +361,7 @@ impl Scorer {
         let mut room = self.room();
         let keys = features.iter().map(|feature| feature.key);
         let weighed = self.evidence.weigh(keys, self.unit(None), None, &mut room.sums);
-        let wanted = |tool: u32| question.wants(self.tools.get(tool).tool_type);
+        let wanted = |tool: u32| question.wants(self.tools.get(tool).kind);
         if let Some(min_score) = question.min_score {
             let rows = keywords.iter().flat_map(|(_, rows)| *rows);
             let rows = rows.filter(|row| f64::from(row.score) >= min_score && wanted(row.tool));
@@ -423,10 +423,10 @@ impl Scorer {
             keyword_matches.push((*keyword).to_owned());
         }
         keyword_matches.sort_unstable();
-        let Tool { name, tool_type, .. } = self.tools.get(tool);
+        let Tool { name, kind, .. } = self.tools.get(tool);
         Suggestion {
             tool_name: name.to_string(),
-            tool_type: *tool_type,
+            tool_type: *kind,
             score: if rows == 0 { 0.0 } else { rounded(score / f64::from(rows), 3) },
             usage_count: usage,
             success_rate: percent(success, usage),

@@ -13,7 +13,7 @@ use crate::model::ToolType;
 pub(super) struct Tool {
     pub(super) name: Arc<str>,
     /// As in the lesson that came last.
-    pub(super) tool_type: ToolType,
+    pub(super) kind: ToolType,
     /// Its hash, which decides what is forgotten first of what is equally weak.
     pub(super) tie: u64,
     /// Whether the number is in use.
@@ -62,13 +62,13 @@ impl Tools {
     pub(super) fn number(&mut self, name: &str, tool_type: Option<ToolType>) -> Option<u32> {
         if let Some(number) = self.number_of(name) {
             if let Some(tool_type) = tool_type {
-                self.list[number as usize].tool_type = tool_type;
+                self.list[number as usize].kind = tool_type;
             }
             return Some(number);
         }
-        let (tool_type, name) = (tool_type?, Arc::<str>::from(name));
+        let (kind, name) = (tool_type?, Arc::<str>::from(name));
         let tie = XxHash3_64::oneshot(name.as_bytes());
-        let tool = Tool { name: Arc::clone(&name), tool_type, tie, known: true };
+        let tool = Tool { name: Arc::clone(&name), kind, tie, known: true };
         let number = if let Some(number) = self.free.pop() {
             self.list[number as usize] = tool;
             number
