@@ -74,6 +74,56 @@ async fn agents_write_to_each_other_and_wait_for_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_all_or_for_a_kind_stays_in_its_project() {
+    let server = Server::start(Store::Embedded).await;
+    let api = server.calls();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut number = 0;
+    // What the agents of this kind are told by their next tool calls, in the one project and the other.
+    let mut told = async || {
+        let mut told: Vec<Vec<&str>> = Vec::new();
+        for (session, folder) in [("s-1", &one), ("s-2", &two)] {
+            number += 1;
+            let event = json!({"session_id": session, "hook_event_name": "PostToolUse", "tool_name": "Bash",
+                "tool_use_id": format!("u-{number}"), "tool_input": {}, "tool_response": {}, "agent_type": "reviewer",
+                "cwd": folder.path().canonicalize().unwrap()});
+            let answer = api.post("/hooks/claude", &event).await;
+            let text = answer["hookSpecificOutput"]["additionalContext"].as_str().unwrap_or_default();
+            told.push(
+                ["lunch", "look", "bye", "stop"].into_iter().filter(|word| text.contains(word)).collect(),
+            );
+        }
+        told
+    };
+    let nothing: Vec<Vec<&str>> = vec![vec![], vec![]];
+    assert_eq!(told().await, nothing);
+
+    // The session's project counts, then that of the folder, from wherever in it.
+    let send = async |words: &[&str], session: &str, folder: &Path| {
+        let arguments = [&["send"][..], words, &["--from", "me"]].concat();
+        dcm(&server, &arguments)
+            .variable("CLAUDE_CODE_SESSION_ID", session)
+            .home(folder)
+            .run()
+            .await
+            .success()
+    };
+    let said = send(&["all", "lunch"], "s-1", two.path()).await;
+    assert!(said.starts_with("sent to everybody in this project: "), "{said}");
+    assert_eq!(told().await, [vec!["lunch"], vec![]]);
+    let below = two.path().join("src/deep");
+    std::fs::create_dir_all(&below).unwrap();
+    let _ = send(&["reviewer", "look"], "", &below).await;
+    assert_eq!(told().await, [vec![], vec!["look"]]);
+    let said = send(&["all", "bye", "--everywhere"], "s-1", one.path()).await;
+    assert!(said.starts_with("sent to everybody in every project: "), "{said}");
+    assert_eq!(told().await, [["bye"], ["bye"]]);
+    // An agent is found wherever it is.
+    let _ = send(&["s-2", "stop"], "s-1", one.path()).await;
+    assert_eq!(told().await, [vec![], vec!["stop"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_and_what_to_do_it_with() {
     let server = Server::start(Store::Embedded).await;
     text(&server, &["import", TRANSCRIPTS]).await;
@@ -142,9 +192,9 @@ async fn what_hooks_missed_is_told_and_mended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_seen_as_they_happen_and_from_where_one_was() {
     let server = Server::start(Store::Embedded).await;
-    // The name keeps a place on the server, so that nothing is missed whenever the watch begins.
-    let watch = ["watch", "global", "--as", "me", "--json", "-n", "1"];
-    let running = dcm(&server, &watch).start();
+    let home = tempfile::tempdir().unwrap();
+    let as_me = |count| dcm(&server, &["watch", "--as", "me", "--json", "-n", count]).home(home.path());
+    let running = as_me("1").start();
     // Until the first watch is there, nobody knows its name.
     let post = |path: String| {
         let calls = server.calls();
@@ -160,10 +210,18 @@ async fn events_are_seen_as_they_happen_and_from_where_one_was() {
     };
     let first = parsed(&finished.success());
     assert_eq!(first["event"], "project.created");
-    // From there on everything comes, in order, to whoever asks.
-    for last in 0..3 {
-        post(format!("/p/last/{last}")).await;
+    // From there on everything comes, in order, to whoever goes by that name, also from the channel that everybody hears.
+    let mut last = Vec::new();
+    for number in 0..3 {
+        last.push(post(format!("/p/last/{number}")).await["project"]["id"].clone());
     }
+    let mut seen = vec![first["data"]["id"].clone()];
+    while seen.last() != last.last() {
+        let next = parsed(&as_me("1").run().await.success());
+        assert!(!seen.contains(&next["data"]["id"]), "not twice: {next}");
+        seen.push(next["data"]["id"].clone());
+    }
+    assert!(seen.ends_with(&last), "{seen:?} {last:?}");
     let position = first["position"].as_str().unwrap();
     // The agent's coming and going may lie between.
     let lines = dcm(&server, &["watch", "--after", position, "--json", "-n", "3"]).run().await.success();

@@ -23,10 +23,14 @@ examples! {
 
 use std::future::Future;
 
+use dcm::api::Operation;
 use dcm::api::messages::MessageSend;
 use dcm::api::projects::ProjectList;
+use dcm::api::subtasks::SubtaskUpdate;
+use dcm::api::wire::from_request;
+use dcm::model::SubtaskStatus;
 use dcm_client::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -120,14 +124,63 @@ async fn a_supervisor_watches_waves() {
         let mut output = Output { text: Vec::new(), first: Some(first) };
         let work = async {
             written.await.unwrap();
-            remote::run(&url).await.unwrap()
+            two_waves(&Client::new(&url).unwrap()).await;
         };
         tokio::join!(async { supervisor::run(&url, 2, &mut output).await.unwrap() }, work);
         String::from_utf8(output.text).unwrap()
     })
     .await;
     assert!(text.contains("watching"), "{text}");
-    assert!(text.contains("wave 1 completed: 0 of 0 subtasks done, 0 failed"), "{text}");
+    for line in [
+        "wave 0 begins",
+        "wave 0 completed: 2 of 2 subtasks done, 0 failed",
+        "wave 1 begins",
+        "wave 1 failed: 1 of 2 subtasks done, 1 failed",
+    ] {
+        assert!(text.lines().any(|written| written == line), "{line}: {text}");
+    }
+}
+
+fn read<O: Operation>(fields: &Value) -> O {
+    from_request(Vec::new(), Vec::new(), fields.to_string().as_bytes()).unwrap()
+}
+
+/// A wave of which all comes to a good end, and one of which half fails.
+async fn two_waves(client: &Client) {
+    let project = client.project_upsert(read(&json!({"path": "/srv/waves"}))).await.unwrap().project;
+    let prompt = json!({"project_id": project.id, "session_id": "s-1", "prompt": "Two waves"});
+    let request = client.request_create(read(&prompt)).await.unwrap().request;
+    for statuses in [
+        [SubtaskStatus::Completed, SubtaskStatus::Completed],
+        [SubtaskStatus::Completed, SubtaskStatus::Failed],
+    ] {
+        let task = read(&json!({"request_id": request.id}));
+        let task = client.task_create(task).await.unwrap().task;
+        let mut subtasks = Vec::new();
+        for _ in statuses {
+            let fields = json!({"task_id": task.id, "agent_type": "front", "description": "A part"});
+            subtasks.push(client.subtask_create(read(&fields)).await.unwrap().subtask);
+        }
+        for (subtask, status) in subtasks.into_iter().zip(statuses) {
+            let status = json!({"status": status}).to_string();
+            let path = vec![("id".to_owned(), subtask.subtask.id.to_string())];
+            let update: SubtaskUpdate = from_request(path, Vec::new(), status.as_bytes()).unwrap();
+            client.subtask_update(update).await.unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_example_is_read_in_a_minute() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut count = 0;
+    for example in std::fs::read_dir(folder).unwrap() {
+        let path = example.unwrap().path();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines < 80, "{} has {lines} lines", path.display());
+        count += 1;
+    }
+    assert_eq!(count, 8);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod hook_replay;
 use std::path::Path;
 
 use dcm_suite::command::Dcm;
+use dcm_suite::gate::{Gate, Moment};
 use dcm_suite::on_both_stores;
 use dcm_suite::server::{Server, Store};
 use hook_replay::{DATA, Rows, as_events, events, parsed, replay, rows};
@@ -19,6 +20,7 @@ on_both_stores!(
     recorded_events,
     a_server_that_is_away_for_a_while_and_command_hooks,
     a_server_that_is_away_for_a_while_and_http_hooks,
+    an_answer_that_came_too_late_is_given_again,
     the_doctor_is_content,
 );
 
@@ -63,10 +65,12 @@ async fn recorded_events(store: Store) {
 
         let server = Server::start(store).await;
         let machine = Machine::of(&server);
-        machine.hooks(&events(name)).await;
-        assert_eq!(rows(&server), expected, "{name}");
-        machine.hooks(&events(name)).await;
-        assert_eq!(rows(&server), expected, "{name}: again");
+        // The end of a session is told by whatever command comes next.
+        for time in ["once", "again"] {
+            machine.hooks(&events(name)).await;
+            let _ = machine.dcm(&["status"]).run().await.success();
+            assert_eq!(rows(&server), expected, "{name}, {time}");
+        }
     }
 }
 
@@ -127,6 +131,59 @@ async fn a_server_that_is_away_for_a_while_and_http_hooks(store: Store) {
     machine.hook(&end_of_session()).await;
     let _ = machine.dcm(&["status"]).run().await.success();
     assert_eq!(rows(&server).without_end(), expected);
+}
+
+/// An event is carried out, but its hook has ended before the answer comes.
+async fn an_answer_that_came_too_late_is_given_again(store: Store) {
+    let server = Server::start(store).await;
+    let api = server.calls();
+    let late = async |event: &Value| {
+        let gate = Gate::open(&server, "POST /hooks/claude", 1, Moment::Answered).await;
+        let machine = Machine { home: tempfile::tempdir().unwrap(), url: gate.url() };
+        // Long enough for the server to be done: the gate tells when it was.
+        let hook = machine.dcm(&["hook", "--deadline-ms", "5000"]).input(&event.to_string()).start();
+        gate.reached().await;
+        let hook = hook.wait().await;
+        assert!(hook.status.success() && hook.stdout.is_empty() && hook.stderr.is_empty(), "{hook:?}");
+        (gate, machine)
+    };
+    let tool = |id: &str| {
+        json!({"session_id": "s-1", "hook_event_name": "PostToolUse", "prompt_id": "p-1", "tool_name": "Bash",
+            "tool_input": {"command": "ls"}, "tool_response": {"stdout": "a"}, "tool_use_id": id, "cwd": "/srv/x"})
+    };
+    let context = |answer: Option<Value>| {
+        answer.map(|answer| answer["hookSpecificOutput"]["additionalContext"].as_str().unwrap().to_owned())
+    };
+    let prompt = json!({"session_id": "s-1", "hook_event_name": "UserPromptSubmit", "prompt_id": "p-1",
+        "prompt": "Mend the parser", "cwd": "/srv/x"});
+    api.post("/hooks/claude", &prompt).await;
+
+    // A message.
+    let message = json!({"from_agent": "tester", "to_agent": "s-1", "topic": "context.response", "content": "stop that"});
+    let message = api.post("/api/messages", &message).await["message"]["id"].as_str().unwrap().to_owned();
+    let receipt = async || api.get(&format!("/api/receipts/{message}")).await["receipts"][0].clone();
+    let (gate, machine) = late(&tool("u-1")).await;
+    assert_eq!(receipt().await["state"], "injected");
+    let _ = machine.dcm(&["status"]).run().await.success();
+    assert_eq!(receipt().await["state"], "queued", "it is known that nobody read it");
+    let again = context(machine.hook(&tool("u-2")).await).unwrap();
+    assert!(again.contains("stop that"), "{again}");
+    assert_eq!(receipt().await["times_injected"], 2);
+    assert_eq!(machine.hook(&tool("u-3")).await, None, "once");
+    assert_eq!(receipt().await["state"], "seen");
+    drop(gate);
+
+    // A brief; here events of another kind of hook go on meanwhile.
+    let start =
+        json!({"session_id": "s-1", "hook_event_name": "SessionStart", "source": "compact", "cwd": "/srv/x"});
+    let (gate, machine) = late(&start).await;
+    assert_eq!(api.post("/hooks/claude", &tool("u-4")).await, Value::Null);
+    let _ = machine.dcm(&["status"]).run().await.success();
+    let brief = context(machine.hook(&tool("u-5")).await).unwrap();
+    assert!(brief.contains("Mend the parser"), "{brief}");
+    assert_eq!(machine.hook(&tool("u-6")).await, None, "once");
+    assert_eq!(server.number("select count(*) from actions"), 6);
+    drop(gate);
 }
 
 async fn the_doctor_is_content(store: Store) {

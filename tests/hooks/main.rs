@@ -25,6 +25,7 @@ on_both_stores!(
     a_repeat_changes_nothing,
     every_third_event_is_lost,
     a_transcript_completes_what_hooks_missed,
+    an_end_under_a_fresh_id_is_that_of_the_transcript,
     whole_sessions_as_hook_events,
     unknown_events_are_kept,
     codex,
@@ -175,6 +176,30 @@ async fn a_transcript_completes_what_hooks_missed(store: Store) {
     let again = reconcile(&api, &transcript(session)).await;
     assert_eq!((&again["updated"], &again["created"]["actions"]), (&json!(0), &json!(0)), "{again}");
     assert_eq!(rows(&server), after);
+}
+
+async fn an_end_under_a_fresh_id_is_that_of_the_transcript(store: Store) {
+    let imported = Server::start(store).await;
+    replay(&imported.calls(), &events(TWO_AGENTS)).await;
+    let expected = rows(&imported);
+    drop(imported);
+    let server = Server::start(store).await;
+    let mut events = events(TWO_AGENTS);
+    for (number, event) in events.iter_mut().enumerate() {
+        if event["hook_event_name"] == "SubagentStop" {
+            event["agent_id"] = json!(format!("a-fresh-{number}"));
+        }
+    }
+    replay(&server.calls(), &events).await;
+    assert_eq!(rows(&server), expected);
+
+    // Of agents that were never heard of it is the first that is told, under the id that their transcripts have.
+    let server = Server::start(store).await;
+    events.retain(|event| event["hook_event_name"] == "SubagentStop");
+    replay(&server.calls(), &events).await;
+    let subtasks = rows(&server).subtasks;
+    let keys: Vec<_> = subtasks.iter().map(|one| &*one.key).filter(|key| key.starts_with("agent:")).collect();
+    assert_eq!(keys, ["agent:a252bfe950b3cf9e3", "agent:af3aa2c4f10792d3f"]);
 }
 
 /// Real sessions, turned into the events that hooks would have told, with a server that is killed in between.

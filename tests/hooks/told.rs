@@ -10,6 +10,10 @@ use super::sending::{hook, receipt, send, text_of, tool};
 on_both_stores!(
     a_message_is_in_the_answer_to_the_very_next_tool_event,
     what_was_not_seen_is_told_again,
+    what_another_event_told_is_not_told_again,
+    a_session_whose_begin_came_late_is_briefed,
+    sub_agents_are_told_their_names,
+    the_limit_counts_as_clients_do,
     briefs,
     a_brief_after_a_compaction,
     reports_reach_the_parent,
@@ -102,13 +106,80 @@ async fn what_was_not_seen_is_told_again(store: Store) {
     assert!(text_of(&hook(&api, &tool("s-1", "u-5")).await).contains("the second"));
 }
 
+async fn what_another_event_told_is_not_told_again(store: Store) {
+    let server = Server::start(store).await;
+    let api = server.calls();
+    hook(&api, &tool("s-1", "u-1")).await;
+    let early = api.get("/api/sessions/s-1").await["started_at"].as_str().unwrap().to_owned();
+    let message = send(&api, Some("s-1"), "stop that").await;
+    // An event that happened before came to nobody's ears; the next one carried the message.
+    assert!(text_of(&hook(&api, &tool("s-1", "u-3")).await).contains("stop that"));
+    assert_eq!(api.post(&format!("/hooks/claude?at={early}"), &tool("s-1", "u-2")).await, Value::Null);
+    assert_eq!(receipt(&api, &message, "s-1").await["state"], "injected", "that answer arrived");
+    assert_eq!(hook(&api, &tool("s-1", "u-4")).await, Value::Null);
+    let told = receipt(&api, &message, "s-1").await;
+    assert_eq!((&told["state"], &told["times_injected"]), (&json!("seen"), &json!(1)));
+}
+
+async fn a_session_whose_begin_came_late_is_briefed(store: Store) {
+    let server = Server::start(store).await;
+    let api = server.calls();
+    let prompt = json!({"session_id": "s-1", "hook_event_name": "UserPromptSubmit", "prompt_id": "p-1", "prompt": "Mend the parser"});
+    hook(&api, &prompt).await;
+    let at = api.get("/api/sessions/s-1").await["started_at"].as_str().unwrap().to_owned();
+    let start =
+        json!({"session_id": "s-1", "hook_event_name": "SessionStart", "source": "compact", "cwd": "/srv/x"});
+    let late = format!("/hooks/claude?at={at}");
+    assert_eq!(api.post(&late, &start).await, Value::Null);
+    assert!(text_of(&hook(&api, &tool("s-1", "u-1")).await).contains("Mend the parser"));
+    assert_eq!(api.post(&late, &start).await, Value::Null);
+    assert_eq!(hook(&api, &tool("s-1", "u-2")).await, Value::Null, "it was given since");
+}
+
+/// A shell knows its session only, so a sub-agent would read the mail of the main agent and sign as that.
+async fn sub_agents_are_told_their_names(store: Store) {
+    let server = Server::start(store).await;
+    let api = server.calls();
+    let begin = json!({"session_id": "s-1", "hook_event_name": "SubagentStart", "prompt_id": "p-1", "agent_id": "a-1",
+        "agent_type": "Explore", "cwd": "/srv/x"});
+    let brief = text_of(&hook(&api, &begin).await);
+    assert!(brief.contains("`dcm inbox a-1`") && brief.contains("`dcm send TO TEXT --from a-1`"), "{brief}");
+    for agent in ["a-1", "s-1"] {
+        send(&api, Some(agent), "look in src").await;
+    }
+    let mut of_agent = tool("s-1", "u-1");
+    (of_agent["agent_id"], of_agent["agent_type"]) = (json!("a-1"), json!("Explore"));
+    let told = text_of(&hook(&api, &of_agent).await);
+    assert!(told.contains("`dcm inbox a-1`") && told.contains("--from a-1`"), "{told}");
+    let told = text_of(&hook(&api, &tool("s-1", "u-2")).await);
+    assert!(told.contains("`dcm inbox`") && !told.contains("--from"), "{told}");
+}
+
+/// Clients count UTF-16 units, of which some characters have two.
+async fn the_limit_counts_as_clients_do(store: Store) {
+    let server = Server::start(store).await;
+    let api = server.calls();
+    let units = |text: &str| text.encode_utf16().count();
+    hook(&api, &tool("s-1", "u-1")).await;
+    for _ in 0..8 {
+        send(&api, Some("s-1"), &"🦀".repeat(2_500)).await;
+    }
+    let told = text_of(&hook(&api, &tool("s-1", "u-2")).await);
+    assert!(units(&told) <= 9_500 && units(&told) > 6_000, "{} units", units(&told));
+    assert!(told.contains("[…1000 more characters in the inbox]") && !told.contains('\u{fffd}'), "{told}");
+    let start =
+        json!({"session_id": "s-1", "hook_event_name": "SessionStart", "source": "clear", "cwd": "/srv/x"});
+    let told = text_of(&hook(&api, &start).await);
+    assert!(units(&told) <= 9_500 && told.contains('🦀'), "{} units", units(&told));
+}
+
 async fn briefs(store: Store) {
     let server = Server::start(store).await;
     let api = server.calls();
     let start = |source: &str| json!({"session_id": "s-1", "hook_event_name": "SessionStart", "source": source, "cwd": "/srv/x", "model": "m"});
     let begin = hook(&api, &start("startup")).await;
     assert_eq!(begin["hookSpecificOutput"]["hookEventName"], "SessionStart");
-    assert!(text_of(&begin).contains("`s-1`"), "{begin}");
+    assert!(text_of(&begin).contains("`s-1`") && text_of(&begin).contains("# Orchestrator brief"), "{begin}");
     let prompt = json!({"session_id": "s-1", "hook_event_name": "UserPromptSubmit", "prompt_id": "p-1", "prompt": "Mend the parser"});
     assert_eq!(hook(&api, &prompt).await, Value::Null);
     for source in ["resume", "clear", "compact"] {
@@ -121,6 +192,7 @@ async fn briefs(store: Store) {
     let begin = json!({"session_id": "s-1", "hook_event_name": "SubagentStart", "prompt_id": "p-1", "agent_id": "a-1", "agent_type": "Explore"});
     let text = text_of(&hook(&api, &begin).await);
     assert!(text.contains("`a-1`, launched by `s-1`") && text.contains("Read the grammar"), "{text}");
+    assert!(text.contains("# Developer brief"), "{text}");
     // An agent whose begin nobody told is briefed at its first tool call, once.
     let mut unannounced = tool("s-1", "u-2");
     (unannounced["agent_id"], unannounced["agent_type"]) = (json!("a-2"), json!("Plan"));
@@ -128,8 +200,25 @@ async fn briefs(store: Store) {
     unannounced["tool_use_id"] = json!("u-3");
     assert_eq!(hook(&api, &unannounced).await, Value::Null);
 
+    let begin = json!({"session_id": "s-1", "hook_event_name": "SubagentStart", "agent_id": "a-3", "agent_type": "security-auditor"});
+    let text = text_of(&hook(&api, &begin).await);
+    assert!(text.contains("# Validator brief"), "{text}");
+
+    // A session that was started as an agent of a kind: each of its events says so, and its brief is that kind's.
+    let as_reviewer = |mut event: Value| {
+        (event["session_id"], event["agent_type"]) = (json!("s-2"), json!("security-reviewer"));
+        event
+    };
+    let text = text_of(&hook(&api, &as_reviewer(start("startup"))).await);
+    assert!(text.contains("This agent is `s-2`") && text.contains("# Validator brief"), "{text}");
+    let detail = api.get("/api/sessions/s-2").await;
+    let kept = json!({"source": "startup", "model": "m", "agent_type": "security-reviewer"});
+    assert_eq!(detail["metadata"]["SessionStart"], kept, "{detail}");
+    send(&api, Some("security-reviewer"), "look at the keys").await;
+    assert!(text_of(&hook(&api, &as_reviewer(tool("s-2", "u-4"))).await).contains("look at the keys"));
+
     let detail = api.get("/api/sessions/s-1").await;
-    assert_eq!(detail["injected"]["briefs"], 6, "{detail}");
+    assert_eq!(detail["injected"]["briefs"], 7, "{detail}");
     assert!(detail["injected"]["tokens"].as_i64().unwrap() > 100, "{detail}");
     assert_eq!(detail["metadata"]["SessionStart"], json!({"source": "compact", "model": "m"}), "{detail}");
 }

@@ -5,9 +5,11 @@ use std::fmt::Write;
 use clap::Args;
 use dcm::api::blocking::{Block, Unblock};
 use dcm::api::messages::{Inbox as Messages, MessageContent, MessageInbox, MessageSend, MessageView};
+use dcm::api::projects::ProjectByPath;
+use dcm::api::sessions::SessionGet;
 use dcm::api::system::AuthToken;
 use dcm::model::Topic;
-use dcm::{JsonObject, Result};
+use dcm::{ErrorKind, JsonObject, ProjectId, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -56,7 +58,7 @@ pub(super) fn answered<T: Serialize>(
 /// Arguments of `dcm send`.
 #[derive(Debug, Args)]
 pub(super) struct Send {
-    /// The agent that the message is for, or a kind of agent; `all` for everybody
+    /// The agent that the message is for, or a kind of agent; `all` for everybody in this project
     #[arg(value_name = "TO")]
     to: String,
     /// What it says; a JSON object is sent as it is
@@ -76,6 +78,9 @@ pub(super) struct Send {
     /// For how many seconds it is delivered
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<i32>,
+    /// To agents of a kind, or all, in every project, and not only in that of the session or this folder
+    #[arg(long)]
+    everywhere: bool,
 }
 
 fn topic(word: &str) -> std::result::Result<Topic, String> {
@@ -88,6 +93,10 @@ impl Send {
             Ok(agent) => agent,
             Err(outcome) => return outcome,
         };
+        let project_id = match self.project(client).await {
+            Ok(project_id) => project_id,
+            Err(error) => return complain_of(client, &error),
+        };
         let text = self.text.join(" ");
         let content =
             JsonObject::parse(&text).unwrap_or_else(|_| JsonObject::from_value(json!({"message": text})));
@@ -99,12 +108,16 @@ impl Send {
                 content: MessageContent(content),
                 priority: self.priority,
                 ttl_seconds: self.ttl,
-                project_id: None,
+                project_id,
             })
             .await;
         answered(client, as_json, answer, |sent| {
             let message = &sent.message;
-            let to = message.to_agent.as_deref().unwrap_or("everybody");
+            let to = match (message.to_agent.as_deref(), project_id) {
+                (Some(to), _) => to,
+                (None, Some(_)) => "everybody in this project",
+                (None, None) => "everybody in every project",
+            };
             let unknown = if message.known_recipient == Some(false) {
                 format!("\n{}", Painted(WARNING, "nobody of that name was ever heard of"))
             } else {
@@ -112,6 +125,38 @@ impl Send {
             };
             format!("sent to {}: {}{unknown}", plain(to), message.id)
         })
+    }
+}
+
+impl Send {
+    /// The project that the message is for: that of the session, else that which this folder lies in.
+    async fn project(&self, client: &Client) -> Result<Option<ProjectId>> {
+        if self.everywhere {
+            return Ok(None);
+        }
+        if let Some(id) = self.session.id()
+            && let Some(found) = known(client.session_get(SessionGet { id }).await)?
+            && let Some(project_id) = found.session.project_id
+        {
+            return Ok(Some(project_id));
+        }
+        let here = std::env::current_dir().and_then(|folder| folder.canonicalize());
+        for folder in here.iter().flat_map(|here| here.ancestors()) {
+            let Some(path) = folder.to_str() else { continue };
+            if let Some(found) = known(client.project_by_path(ProjectByPath { path: path.to_owned() }).await)?
+            {
+                return Ok(Some(found.project.id));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// `None` for what the server never heard of.
+fn known<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        answer => answer.map(Some),
     }
 }
 

@@ -22,8 +22,7 @@ pub(super) enum Verdict {
 impl Verdict {
     pub(super) fn on(status: u16) -> Self {
         match status {
-            // The key was used, for the same call without its time: the server has it.
-            200..=299 | 422 => Self::Taken,
+            200..=299 => Self::Taken,
             401 | 403 | 404 | 405 | 408 | 429 | 502..=504 => Self::Later,
             400..=499 => Self::Refused,
             500 => Self::Failed,
@@ -63,8 +62,9 @@ pub(super) fn drain(
         };
         let until = deadline.min(Instant::now() + longest);
         let is_live = live == Some(&*entry.key);
-        let target = if is_live { entry.target.clone() } else { with_time(&entry) };
-        match wire.post(&target, &entry.key, entry.body.get(), until) {
+        let (target, key) =
+            if is_live { (entry.target.clone(), entry.key.clone()) } else { told_late(&entry) };
+        match wire.post(&target, &key, entry.body.get(), until) {
             Err(away) => {
                 if away == Away::Slow {
                     spool.pause();
@@ -91,13 +91,14 @@ pub(super) fn drain(
 }
 
 /// Events are told with the time they happened at, which also says that nobody waits for the answer; other calls have
-/// no room for it.
-fn with_time(entry: &Entry) -> String {
+/// no room for it. That makes another call of it, under a key of its own: if the first attempt was carried out and only
+/// its answer was lost, the server has to hear of that, too, and what was observed is known by its own keys.
+fn told_late(entry: &Entry) -> (String, String) {
     if !entry.target.starts_with("/hooks/") {
-        return entry.target.clone();
+        return (entry.target.clone(), entry.key.clone());
     }
     let separator = if entry.target.contains('?') { '&' } else { '?' };
-    format!("{}{separator}at={}", entry.target, entry.at)
+    (format!("{}{separator}at={}", entry.target, entry.at), format!("{}-late", entry.key))
 }
 
 #[cfg(test)]
@@ -109,7 +110,7 @@ mod tests {
         for (status, verdict) in [
             (200, Verdict::Taken),
             (204, Verdict::Taken),
-            (422, Verdict::Taken),
+            (422, Verdict::Refused),
             (400, Verdict::Refused),
             (413, Verdict::Refused),
             (401, Verdict::Later),

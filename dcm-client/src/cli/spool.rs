@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `queue` | the entries, one line of JSON each |
 //! | `replayed` | how far the queue has been replayed; whoever replays holds its lock |
-//! | `refused` | entries that the server will never take, and why |
+//! | `refused` | calls that the server will never take, and why |
 //! | `dropped` | how many entries found no room |
 //! | `pause` | until when a server that lets callers wait is left alone |
 //!
@@ -34,7 +34,7 @@ const MOST_BYTES_OF_ENTRY: usize = 8 << 20;
 /// The most bytes that are kept of what was refused.
 const MOST_REFUSED: u64 = 1 << 20;
 /// How often the server may fail over an entry before it is given up.
-const MOST_FAILURES: u32 = 5;
+pub(super) const MOST_FAILURES: u32 = 5;
 /// How long a server that lets callers wait is left alone.
 const PAUSE_MS: i64 = 10_000;
 

@@ -11,13 +11,15 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use dcm::api::ingest::{Ingest, Observation};
 use dcm::api::wire::to_request;
-use dcm::{IdSource, SystemClock};
+use dcm::{Clock, IdSource, SystemClock};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::discover::{SessionFile, discover};
 use super::place::{file_name, hash, write_private};
 use super::replay::Verdict;
+use super::spool::{Entry, MOST_FAILURES, Spool};
 use super::transcripts::{batches, read};
 use super::wire::Wire;
 
@@ -39,8 +41,11 @@ struct Memory {
     /// Its files, as they were when all of them had been sent.
     files: Vec<(PathBuf, u64, u128)>,
     over: bool,
-    /// Hashes of the observations that the server has.
+    /// Hashes of the observations that the server has, or will never take.
     sent: BTreeSet<u64>,
+    /// How often the server failed over the first of those that it has not.
+    #[serde(default)]
+    failures: u32,
 }
 
 /// How far an upload came.
@@ -50,6 +55,8 @@ enum Came {
     ToTheEnd,
     /// The server is away, or time is up.
     NotToTheEnd,
+    /// The server failed over something in it; other transcripts may fare better.
+    Stuck,
 }
 
 impl Todo {
@@ -90,6 +97,7 @@ pub(super) fn catch_up(wire: &Wire, folder: &Path, first: Option<&Todo>, deadlin
     for todo in all {
         match upload(wire, folder, &todo, deadline) {
             Ok(Came::NotToTheEnd) => return,
+            Ok(Came::Stuck) => {}
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return,
             // Not every error is mended by time: there is no such transcript, or none that can be read.
             Ok(Came::ToTheEnd) | Err(_) => todo.forget(folder),
@@ -128,15 +136,28 @@ fn upload(wire: &Wire, folder: &Path, todo: &Todo, deadline: Instant) -> io::Res
             observations,
         };
         let of_batch = fingerprints.by_ref().take(count);
-        match send(wire, &batch, keys.next::<Uuid>(), deadline) {
-            Some(Verdict::Taken) => memory.sent.extend(of_batch),
-            // It will not be taken another time either; `dcm import` says why.
-            Some(Verdict::Refused | Verdict::Failed) => drop(of_batch.count()),
-            Some(Verdict::Later) | None => {
+        let Some((entry, status)) = send(wire, &batch, keys.next::<Uuid>(), deadline) else {
+            came = Came::NotToTheEnd;
+            break;
+        };
+        match Verdict::on(status) {
+            Verdict::Taken => memory.sent.extend(of_batch),
+            Verdict::Failed if memory.failures + 1 < MOST_FAILURES => {
+                memory.failures += 1;
+                came = Came::Stuck;
+                break;
+            }
+            // It will not be taken another time either.
+            Verdict::Refused | Verdict::Failed => {
+                Spool::at(folder.to_owned()).note_refused(&entry, status)?;
+                memory.sent.extend(of_batch);
+            }
+            Verdict::Later => {
                 came = Came::NotToTheEnd;
                 break;
             }
         }
+        memory.failures = 0;
     }
     if came == Came::ToTheEnd {
         memory.files = files;
@@ -146,11 +167,19 @@ fn upload(wire: &Wire, folder: &Path, todo: &Todo, deadline: Instant) -> io::Res
     Ok(came)
 }
 
-fn send(wire: &Wire, batch: &Ingest, key: Uuid, deadline: Instant) -> Option<Verdict> {
+/// What was sent, and the status of the answer.
+fn send(wire: &Wire, batch: &Ingest, key: Uuid, deadline: Instant) -> Option<(Entry, u16)> {
     let request = to_request(batch).ok()?;
     let body = String::from_utf8(request.body?.into()).ok()?;
-    let answer = wire.post(&request.path_and_query, &key.to_string(), &body, deadline).ok()?;
-    Some(Verdict::on(answer.status))
+    let entry = Entry {
+        key: key.to_string(),
+        at: SystemClock.now(),
+        target: request.path_and_query,
+        matters: true,
+        body: RawValue::from_string(body).ok()?,
+    };
+    let answer = wire.post(&entry.target, &entry.key, entry.body.get(), deadline).ok()?;
+    Some((entry, answer.status))
 }
 
 /// Whether more lines will not change it: a call that was not answered yet may still fail.

@@ -1,10 +1,13 @@
 //! `dcm watch`: events as they happen, one line each.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use dcm::Position;
 use serde_json::{Value, json};
 
 use super::paint::{BAD, FAINT, GOOD, Painted, STRONG, plain};
+use super::place::{client_folder, file_name, write_private};
 use super::{Outcome, complain, complain_of, print};
 use crate::Client;
 use crate::listen::{Event, Item};
@@ -21,7 +24,7 @@ pub(super) struct Watch {
     /// What happens in this session, contents included
     #[arg(long, value_name = "ID")]
     session: Option<String>,
-    /// Keep a place on the server under this name: the next watch of the same name goes on there
+    /// Keep a place under this name: the next watch of the same name goes on there
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
     /// Begin after this position, as the JSON lines tell it
@@ -40,6 +43,7 @@ impl Watch {
         let mut channels = self.channels;
         // A name of its own: somebody else's place must not move because of a look.
         let own = || format!("dcm-watch-{}", std::process::id());
+        let place = self.name.as_ref().and_then(|name| Place::of(client.url(), name));
         let name = self.name.or_else(|| self.session.is_some().then(own));
         let mut listen = client.listen();
         listen = match (&name, &self.session) {
@@ -52,7 +56,8 @@ impl Watch {
             channels.push("global".to_owned());
         }
         for channel in channels {
-            listen = match self.after {
+            let kept = place.as_ref().filter(|_| !is_kept_by_server(&channel)).and_then(Place::position);
+            listen = match self.after.or(kept) {
                 Some(position) => listen.channel_after(channel, position),
                 None => listen.channel(channel),
             };
@@ -71,6 +76,9 @@ impl Watch {
                 Some(Ok(Item::Event(event))) if is_presence_of(&event, name.as_deref()) => {}
                 Some(Ok(Item::Event(event))) => {
                     print(&if as_json { json_line(&event) } else { line(&event) });
+                    if let (Some(place), Some(position)) = (&place, event.position) {
+                        place.keep(position);
+                    }
                     left -= 1;
                 }
                 Some(Ok(Item::Gap(gap))) => {
@@ -88,6 +96,30 @@ impl Watch {
         }
         listener.close().await;
         Outcome::Well
+    }
+}
+
+/// What the server keeps no place in is everybody's.
+fn is_kept_by_server(channel: &str) -> bool {
+    !matches!(channel, "global" | "metrics")
+}
+
+/// How far a watch of some name has come in what the server keeps no place in, in this user's folder.
+struct Place(PathBuf);
+
+impl Place {
+    fn of(url: &str, name: &str) -> Option<Self> {
+        Some(Self(client_folder()?.join("watch").join(file_name(&format!("{url} {name}")))))
+    }
+
+    fn position(&self) -> Option<Position> {
+        std::fs::read_to_string(&self.0).ok()?.trim().parse().ok()
+    }
+
+    fn keep(&self, position: Position) {
+        if let Err(error) = write_private(&self.0, position.to_string().as_bytes()) {
+            complain(&format!("{}: {error}; the next watch will not go on here", self.0.display()));
+        }
     }
 }
 

@@ -1,8 +1,13 @@
 //! Calls that are sent as they were kept, and may not take long: blocking, with a deadline each.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use reqwest::header::CONTENT_TYPE;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::place::Server;
 use crate::Client;
@@ -48,7 +53,8 @@ impl Wire {
                 .proxy(None)
                 .user_agent(USER_AGENT)
                 .build();
-            return Some(Self::Plain { agent: config.new_agent(), server: server.clone() });
+            let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Addresses::default());
+            return Some(Self::Plain { agent, server: server.clone() });
         }
         let mut builder = Client::builder().url(&*server.url).retries(0).user_agent(USER_AGENT);
         if let Some(key) = &server.api_key {
@@ -74,6 +80,27 @@ impl Wire {
             Self::Plain { agent, server } => plain(agent, server, path_and_query, key, body, left),
             Self::Full { runtime, client } => runtime.block_on(full(client, path_and_query, key, body, left)),
         }
+    }
+}
+
+/// Knows addresses by themselves; a thread of its own looks up names.
+#[derive(Debug, Default)]
+struct Addresses(DefaultResolver);
+
+impl Resolver for Addresses {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().map(|host| host.trim_matches(['[', ']']));
+        let Some(address) = host.and_then(|host| host.parse::<IpAddr>().ok()) else {
+            return self.0.resolve(uri, config, timeout);
+        };
+        let mut found = self.empty();
+        found.push(SocketAddr::new(address, uri.port_u16().unwrap_or(80)));
+        Ok(found)
     }
 }
 

@@ -1,10 +1,13 @@
 //! `dcm hook`: what reaches the server, what waits for it, and that nobody is disturbed.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::dcm::{User, text};
 use crate::support::{Answer, Asked, Server, url_of_nobody};
@@ -104,9 +107,11 @@ async fn events_wait_for_a_server_that_is_away_and_are_told_once_in_order() {
     assert_eq!(text(&output.stdout), format!("{context}\n"), "its own answer, not another's");
     let asked = server.asked();
     assert_eq!(tool_use_ids(&asked), ["t0", "t1", "t2", "t3", "t4", "t5"]);
+    // With a time, nobody waits for the answer; that is another call than the one that may have arrived, and always the
+    // same. Its own event happens now.
     let told: Vec<Value> = asked[..5].iter().map(|asked| json!(asked.key)).collect();
-    assert_eq!(told, keys);
-    // With a time, nobody waits for the answer; its own event happens now.
+    let late: Vec<Value> = keys.iter().map(|key| json!(format!("{}-late", key.as_str().unwrap()))).collect();
+    assert_eq!(told, late);
     assert!(asked[..5].iter().all(|asked| asked.target.starts_with("/hooks/claude?at=20")), "{asked:?}");
     assert_eq!(asked[5].target, "/hooks/claude");
     quiet(&user.hook(&event(6)));
@@ -284,10 +289,90 @@ async fn the_end_of_a_session_leaves_its_transcript_to_the_next_command() {
     let user = User::new(&server.url);
     let (path, _) = growing(&user, usize::from(u8::MAX).min(20));
     quiet(&user.hook(&milestone("SessionEnd", &path)));
-    assert!(observed(&server.asked()).is_empty());
+    assert_eq!(server.asked(), [], "its time is everybody's");
     user.run(&["status"]);
+    assert_eq!(server.asked()[0].body["hook_event_name"], "SessionEnd");
     let told = observed(&server.asked());
     assert!(!told.is_empty());
     user.run(&["status"]);
     assert_eq!(observed(&server.asked()), told);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_cannot_be_kept_is_told_at_once() {
+    let server = Server::answering(take).await;
+    let user = User::new(&server.url);
+    let data = user.home().join(".local/share");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("dcm"), "no folder").unwrap();
+    quiet(&user.hook(&milestone("SessionEnd", Path::new("/nowhere/x.jsonl"))));
+    assert_eq!(server.asked()[0].body["hook_event_name"], "SessionEnd");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcript_that_the_server_fails_over_is_sent_again_and_then_set_aside() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    let server = Server::answering(move |asked| match &*asked.target {
+        "/api/ingest" if failing.load(Ordering::SeqCst) => Answer::Json(500, json!({"error": "no"})),
+        _ => take(asked),
+    })
+    .await;
+    let ingests =
+        |server: &Server| server.asked().iter().filter(|asked| asked.target == "/api/ingest").count();
+    let user = User::new(&server.url);
+    let (path, _) = growing(&user, 8);
+    quiet(&user.hook(&milestone("Stop", &path)));
+    assert_eq!(ingests(&server), 1);
+    // It was the server's fault, and is mended.
+    fails.store(false, Ordering::SeqCst);
+    user.run(&["status"]);
+    assert_eq!(ingests(&server), 2);
+    let told = observed(&server.asked());
+    assert_eq!(told[..told.len() / 2], told[told.len() / 2..], "the same once more");
+    user.run(&["status"]);
+    assert_eq!(ingests(&server), 2);
+
+    // It is due to this transcript: after five times it is set aside, where the doctor looks.
+    fails.store(true, Ordering::SeqCst);
+    let user = User::new(&server.url);
+    let (path, _) = growing(&user, 8);
+    quiet(&user.hook(&milestone("Stop", &path)));
+    for _ in 0..6 {
+        user.run(&["status"]);
+    }
+    assert_eq!(ingests(&server), 2 + 5);
+    let refused = std::fs::read_to_string(user.spool().unwrap().join("refused")).unwrap();
+    let refused: Value = serde_json::from_str(&refused).unwrap();
+    assert_eq!((&refused["status"], &refused["target"]), (&json!(500), &json!("/api/ingest")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_ends_although_nobody_closes_its_input() {
+    let server = Server::answering(take).await;
+    let user = User::new(&server.url);
+    let mut command = tokio::process::Command::from(user.command(&["hook", "--deadline-ms", "300"]));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut hook = command.spawn().unwrap();
+    // Somebody holds the other end, and says half of what there is to say.
+    let mut input = hook.stdin.take().unwrap();
+    input.write_all(b"{\"hook_event_name\":").await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(60), hook.wait_with_output()).await;
+    quiet(&ended.expect("a hook must not wait for ever").unwrap());
+    drop(input);
+    assert!(server.asked().is_empty() && user.spool().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_ends_although_the_server_never_answers() {
+    // It takes connections, and that is all.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let user = User::new(&format!("http://{}", listener.local_addr().unwrap()));
+    let mut command = tokio::process::Command::from(user.command(&["hook", "--deadline-ms", "300"]));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut hook = command.spawn().unwrap();
+    hook.stdin.take().unwrap().write_all(event(0).as_bytes()).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(60), hook.wait_with_output()).await;
+    quiet(&ended.expect("a hook must not wait for ever").unwrap());
+    drop(listener);
 }

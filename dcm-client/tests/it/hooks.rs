@@ -196,6 +196,23 @@ fn keys_are_kept_where_nobody_else_looks() {
     assert_eq!(read(&keys), json!({}));
 }
 
+#[test]
+fn a_key_is_kept_as_long_as_some_settings_need_it() {
+    let user = User::new("");
+    let keys = user.home().join(".local/share/dcm/client/keys.json");
+    let project = user.home().join("work/.claude/settings.json");
+    let project = project.to_str().unwrap();
+    well(&user, &["hooks", "install", "--api-key", "s3cret"]);
+    well(&user, &["hooks", "install", "--settings", project, "--command", "--api-key", "s3cret"]);
+    well(&user, &["hooks", "uninstall"]);
+    assert_eq!(read(&keys)["http://127.0.0.1:3847"], "s3cret", "the project's commands have no other");
+    well(&user, &["hooks", "install", "--scope", "local", "--api-key", "s3cret"]);
+    well(&user, &["hooks", "uninstall", "--settings", project]);
+    assert_eq!(read(&keys)["http://127.0.0.1:3847"], "s3cret");
+    well(&user, &["hooks", "uninstall", "--scope", "local"]);
+    assert_eq!(read(&keys), json!({}));
+}
+
 fn healthy(asked: &Asked) -> Answer {
     match &*asked.target {
         "/health" => Answer::Json(

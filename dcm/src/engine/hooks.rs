@@ -7,7 +7,7 @@ use crate::api::hooks::{HookAnswer, HookOutput, HookReport};
 use crate::api::ingest::{HOOK_SOURCE, Ingest, Observation};
 use crate::context::{BriefOptions, estimate_tokens};
 use crate::error::Result;
-use crate::hooks::{MAX_CONTEXT, Speaks, notice};
+use crate::hooks::{MAX_CONTEXT, Noticed, Speaks, notice, width};
 
 /// The budget of a brief that is given by a hook, in tokens: what fits beside messages below the limit of clients.
 const BRIEF_TOKENS: usize = 2_000;
@@ -23,7 +23,8 @@ impl Run<HookReport> for Dcm {
         if noticed.observations.is_empty() && noticed.speaks == Speaks::Nothing {
             return Ok(HookAnswer(None));
         }
-        let (session_id, agent_id) = (report.session_id.clone(), noticed.agent_id.clone());
+        let session_id = report.session_id.clone();
+        let Noticed { agent_id, fingerprint: event, .. } = noticed.clone();
         let live = report.at.is_none();
         let snapshot = noticed.observations.iter().find_map(|one| match one {
             Observation::CompactionStarted { trigger, .. } if live => Some(trigger.clone()),
@@ -48,7 +49,10 @@ impl Run<HookReport> for Dcm {
             self.snapshot_for_hook(&session_id, trigger).await;
         }
         let text = match brief {
-            Some(wanted) => Some(self.hook_brief(session_id, agent_id, wanted, text).await?),
+            Some(wanted) => {
+                let note = NoteBrief { session_id, agent_id, event, tokens: 0 };
+                Some(self.hook_brief(note, wanted, text).await?)
+            }
             None => text,
         };
         Ok(HookAnswer(text.map(|text| HookOutput::context(&report.hook_event_name, &text))))
@@ -78,22 +82,23 @@ impl Dcm {
     /// A brief for an agent that begins, or begins anew, with the messages that it was told besides.
     async fn hook_brief(
         &self,
-        session_id: String,
-        agent_id: String,
+        note: NoteBrief,
         wanted: BriefWanted,
         messages: Option<String>,
     ) -> Result<String> {
+        let NoteBrief { session_id, agent_id, .. } = &note;
         let head = match &wanted.parent {
             Some(parent) => format!(
                 "DCM keeps a shared memory for the agents of this project. This agent is `{agent_id}`, launched by \
-                 `{parent}`, in session `{session_id}`; messages to it arrive between its tool calls.\n\n"
+                 `{parent}`, in session `{session_id}`; messages to it arrive between its tool calls. Its name belongs \
+                 in each command, or the main agent is meant: `dcm inbox {agent_id}`, \
+                 `dcm send TO TEXT --from {agent_id}`.\n\n"
             ),
             None => format!(
                 "DCM keeps a shared memory for the agents of this project. This agent is `{agent_id}` (the session's \
                  id); messages to it arrive between its tool calls.\n\n"
             ),
         };
-        let width = |text: &str| text.encode_utf16().count();
         let taken = width(&head) + messages.as_deref().map_or(0, |text| width(text) + 2);
         let room = (MAX_CONTEXT.saturating_sub(taken) / 4).min(BRIEF_TOKENS);
         let mut text = head;
@@ -108,7 +113,7 @@ impl Dcm {
             text.push_str(&brief.content);
         }
         let tokens = estimate_tokens(&text);
-        self.commit_aside(NoteBrief { session_id, agent_id, tokens }).await?;
+        self.commit_aside(NoteBrief { tokens, ..note }).await?;
         if let Some(messages) = messages {
             text.push_str("\n\n");
             text.push_str(&messages);

@@ -19,8 +19,10 @@ pub struct Noticed {
     pub project_path: Option<String>,
     /// The agent that the event is of: a sub-agent's id, or the session's for the main agent.
     pub agent_id: String,
-    /// What kind of agent that is, for sub-agents.
+    /// What kind of agent that is, for sub-agents and for main agents that were started as one of a kind.
     pub agent_type: Option<String>,
+    /// What the event is known by when it is told again: the same then, and hardly ever the same for another event.
+    pub fingerprint: String,
     /// When it happened.
     pub at: Timestamp,
     /// What was observed.
@@ -31,6 +33,9 @@ pub struct Noticed {
     pub at_work: bool,
     /// The sub-agent whose end this event is.
     pub stopped: Option<String>,
+    /// The agent in whose transcript that sub-agent's work stands, where that is another one: clients give an end an id
+    /// that nobody was ever heard of under.
+    pub stopped_in: Option<String>,
     /// The sub-agent whose result this event hands to its launcher.
     pub returned: Option<String>,
 }
@@ -59,6 +64,12 @@ const COMMON: [&str; 10] = [
     "agent_transcript_path",
     "timestamp",
 ];
+
+/// The kind of agent that a session was started as says something of the session.
+const COMMON_AT_START: [&str; 9] = {
+    let [path, cwd, mode, prompt, turn, effort, agent, _, of_agent, timestamp] = COMMON;
+    [path, cwd, mode, prompt, turn, effort, agent, of_agent, timestamp]
+};
 
 /// Members of the events that have a meaning of their own.
 const KNOWN: [&str; 27] = [
@@ -177,6 +188,21 @@ pub(super) fn unsure_key(words: &[&str]) -> String {
     digest[..12].iter().fold(UNSURE.to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
+/// The most bytes of one member that count for a fingerprint: outputs of tools may be large, and need not be read twice.
+const TELLING: usize = 256;
+
+fn fingerprint(report: &HookReport) -> String {
+    let members = report.fields.iter().filter_map(|(name, value)| match value {
+        Value::String(text) => Some(format!("{name}={}", cut_text(text, TELLING))),
+        Value::Bool(_) | Value::Number(_) => Some(format!("{name}={value}")),
+        _ => None,
+    });
+    let members: Vec<String> = members.collect();
+    let mut words = vec![&*report.session_id, &*report.hook_event_name];
+    words.extend(members.iter().map(|member| &**member));
+    unsure_key(&words)
+}
+
 /// A value whose text takes at most `limit` bytes: texts are cut, others become their text.
 fn shortened(value: &Value, limit: usize) -> Value {
     match value {
@@ -202,19 +228,22 @@ pub fn notice(report: &HookReport, now: Timestamp) -> Noticed {
             .text("cwd")
             .filter(|cwd| cwd.chars().count() <= 2048 && !cwd.contains('\0'))
             .map(str::to_owned),
-        agent_type: event.key("agent_type").filter(|_| sub_agent.is_some()),
+        agent_type: event.key("agent_type"),
+        fingerprint: fingerprint(report),
         agent_id: sub_agent.clone().unwrap_or_else(|| report.session_id.clone()),
         at: event.at,
         observations: observations(&event),
         speaks: if report.at.is_some() { Speaks::Nothing } else { speaks(&event) },
         at_work: AT_WORK.contains(&&*report.hook_event_name),
         stopped: None,
+        stopped_in: None,
         returned: None,
     };
     for observation in &noticed.observations {
         match observation {
             Observation::AgentStopped { agent_id, reported: false, .. } => {
                 noticed.stopped = Some(agent_id.clone());
+                noticed.stopped_in = agent_of_transcript(&event).filter(|agent| agent != agent_id);
             }
             Observation::AgentStopped { agent_id, reported: true, .. } => {
                 noticed.returned = Some(agent_id.clone());
@@ -294,7 +323,7 @@ fn observations(event: &Event<'_>) -> Vec<Observation> {
     }
     let unknown = match name {
         // What is known of the session as a whole.
-        "SessionStart" => event.others(&[&COMMON, &KNOWN[3..]]),
+        "SessionStart" => event.others(&[&COMMON_AT_START, &KNOWN[3..]]),
         _ => event.others(&[&COMMON, &KNOWN]),
     };
     if !unknown.is_empty() {
@@ -362,6 +391,13 @@ fn agent_stopped(event: &Event<'_>, failed: bool) -> Option<Observation> {
         only_if_known: agent_type.is_none(),
         agent_type,
     })
+}
+
+/// The agent that the transcript of a sub-agent is named after: `…/agent-<id>.jsonl`.
+fn agent_of_transcript(event: &Event<'_>) -> Option<String> {
+    let name = event.text("agent_transcript_path")?.rsplit(['/', '\\']).next()?;
+    let agent = key(name.strip_suffix(".jsonl")?.strip_prefix("agent-")?)?;
+    (agent != event.report.session_id && !is_compaction_run(&agent)).then_some(agent)
 }
 
 fn turn_ended(event: &Event<'_>, failed: bool) -> Observation {

@@ -12,7 +12,7 @@
 //! | `SubagentStart` | the sub-agent, by its `agent_id`; it takes the oldest waiting description of its type |
 //! | `PostToolUse`, `PostToolUseFailure` | a tool call with its outcome, by its `tool_use_id`, under the agent that made it |
 //! | the same of `Agent` or `Task` | besides, which call launched which agent, for certain |
-//! | `SubagentStop` | the sub-agent's end, with its last message as result; without a type and never seen before it is the client's own run that writes a summary, and nobody's sub-agent |
+//! | `SubagentStop` | the sub-agent's end, with its last message as result; without a type and never seen before it is the client's own run that writes a summary, and nobody's sub-agent; under an id never seen before it is that of the agent whose transcript it names |
 //! | `Stop`, `StopFailure` | the end of the main agent's turn |
 //! | `TaskCreated`, `TaskCompleted` | an entry of the client's own task list |
 //! | `PreCompact`, `PostCompact` | a compaction: how it was asked for, and its summary |
@@ -36,7 +36,8 @@ use crate::model::wire_enum;
 /// place of such a key when both are of one thing.
 pub const UNSURE: &str = "hook:";
 
-/// The most characters that a hook tells an agent. Clients cut at 10,000 and hand over a file name instead.
+/// The most that a hook tells an agent, in UTF-16 units, by which clients count characters. They cut at 10,000 and hand
+/// over a file name instead.
 pub const MAX_CONTEXT: usize = 9_500;
 
 wire_enum! {
@@ -49,11 +50,26 @@ wire_enum! {
     }
 }
 
+/// How long a text is as clients count it.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+/// The longest beginning of `text` whose [width] is at most `limit`.
+pub(crate) fn cut_to_width(text: &str, limit: usize) -> &str {
+    let mut width = 0;
+    let beyond = text.char_indices().find(|(_, char)| {
+        width += char.len_utf16();
+        width > limit
+    });
+    beyond.map_or(text, |(at, _)| &text[..at])
+}
+
 impl HookOutput {
     /// Adds `text` to what the agent reads next. `event` is the event that is answered.
     #[must_use]
     pub fn context(event: &str, text: &str) -> Self {
-        let additional_context = text.chars().take(MAX_CONTEXT).collect();
+        let additional_context = cut_to_width(text, MAX_CONTEXT).to_owned();
         Self {
             hook_specific_output: HookSpecificOutput {
                 hook_event_name: event.to_owned(),

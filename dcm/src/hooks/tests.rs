@@ -227,7 +227,9 @@ fn an_output_is_what_the_schema_knows_and_fits() {
         json!({"hookSpecificOutput": {"hookEventName": "PostToolUse", "additionalContext": "hello"}})
     );
     let long = HookOutput::context("PostToolUse", &"é😀".repeat(9_000));
-    assert_eq!(long.hook_specific_output.additional_context.chars().count(), MAX_CONTEXT);
+    // Clients count UTF-16 units, and no character is cut in two.
+    let units = long.hook_specific_output.additional_context.encode_utf16().count();
+    assert_eq!(units, MAX_CONTEXT - 1);
 }
 
 #[test]

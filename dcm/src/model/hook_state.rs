@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::id::MessageId;
 use crate::time::Timestamp;
 
 /// What is remembered of a session between the events of its hooks: what waits to be told, and what has been.
@@ -13,6 +14,8 @@ pub struct HookState {
     pub launches: Vec<Launch>,
     /// The briefs of the agents that were given one, or are to be given one.
     pub briefs: BTreeMap<String, BriefState>,
+    /// The last answer of each agent that held messages.
+    pub carried: BTreeMap<String, Carried>,
     /// A compaction that was announced and has not been reported yet.
     pub compacting: Option<Compacting>,
     /// What hooks told that has no place of its own, by event.
@@ -40,13 +43,25 @@ pub struct Launch {
     pub description: Option<String>,
 }
 
+/// The messages that an answer held.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Carried {
+    /// The event that was answered, by its [fingerprint](crate::hooks::Noticed::fingerprint).
+    pub event: String,
+    /// The messages.
+    pub messages: Vec<MessageId>,
+}
+
 /// How an agent stands with its brief.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BriefState {
     /// Whether it is to be given one at its next event.
     pub due: bool,
     /// When it was last given one.
     pub given_at: Option<Timestamp>,
+    /// The event in whose answer it was, by its [fingerprint](crate::hooks::Noticed::fingerprint).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
     /// Whether it was seen at work since.
     #[serde(default)]
     pub seen: bool,

@@ -18,7 +18,7 @@ mod task;
 
 pub use action::{Action, KeywordScore};
 pub use agent_context::AgentContext;
-pub use hook_state::{BriefState, Compacting, HookState, Injected, Launch};
+pub use hook_state::{BriefState, Carried, Compacting, HookState, Injected, Launch};
 pub use message::{Blocking, Message, Subscription};
 pub use project::{Project, ProjectStats};
 pub use receipt::{Receipt, ReceiptState};

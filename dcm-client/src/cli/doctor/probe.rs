@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) begun: bool,
-    pub(super) calls: usize,
+    /// How many of the hooks that were told of a tool call did not pass it on.
+    pub(super) lost_calls: usize,
 }
 
 /// The configured hooks of ours for the events that are tried.
@@ -55,13 +56,16 @@ pub(super) async fn run(client: &Client, handlers: &[(String, Value)]) -> Result
     let folder = std::env::temp_dir().join(&session);
     let folder = folder.to_string_lossy().into_owned();
     let mut trouble = None;
+    let mut calls = 0;
     for (event, handler) in handlers {
         let mut told = json!({"session_id": session, "hook_event_name": event, "cwd": folder});
         if event == "SessionStart" {
             told["source"] = json!("startup");
         } else {
             told["tool_name"] = json!("Bash");
-            told["tool_use_id"] = json!(format!("probe-{id}"));
+            // A call for each hook: the same call is recorded once, whoever tells it.
+            calls += 1;
+            told["tool_use_id"] = json!(format!("probe-{id}-{calls}"));
             told["tool_input"] = json!({"command": "true"});
             told["tool_response"] = json!({"stdout": ""});
         }
@@ -74,7 +78,7 @@ pub(super) async fn run(client: &Client, handlers: &[(String, Value)]) -> Result
             trouble.get_or_insert(format!("the hook of {event} failed: {reason}"));
         }
     }
-    let seen = look(client, &session).await;
+    let seen = look(client, &session, calls).await;
     clear(client, &session, &folder).await;
     match trouble {
         Some(reason) => Err(reason),
@@ -82,7 +86,7 @@ pub(super) async fn run(client: &Client, handlers: &[(String, Value)]) -> Result
     }
 }
 
-async fn look(client: &Client, session: &str) -> dcm::Result<Seen> {
+async fn look(client: &Client, session: &str, calls: usize) -> dcm::Result<Seen> {
     let begun = match client.session_get(SessionGet { id: session.to_owned() }).await {
         Ok(_) => true,
         Err(error) if error.kind() == ErrorKind::NotFound => false,
@@ -96,8 +100,8 @@ async fn look(client: &Client, session: &str) -> dcm::Result<Seen> {
         limit: None,
         offset: None,
     };
-    let calls = client.action_list(list).await?.actions.len();
-    Ok(Seen { begun, calls })
+    let arrived = client.action_list(list).await?.actions.len();
+    Ok(Seen { begun, lost_calls: calls.saturating_sub(arrived) })
 }
 
 /// Leaves nothing behind; what was never there is gone already.

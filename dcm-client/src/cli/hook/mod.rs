@@ -27,10 +27,8 @@ use super::wire::{Away, Wire};
 
 /// How long a hook may take unless `--deadline-ms` or `DCM_HOOK_DEADLINE_MS` says otherwise.
 const DEADLINE_MS: u64 = 500;
-/// What is kept of it for writing the event down when the server does not answer.
+/// What is kept of it at least for writing the event down when the server does not answer.
 const TO_WRITE: Duration = Duration::from_millis(60);
-/// How long the end of a session may take on the network; its hooks share 1.5 seconds with everybody's.
-const AT_SESSION_END: Duration = Duration::from_millis(250);
 /// How long `track-usage` waits for an event when its variables are set as well.
 const FOR_INPUT: Duration = Duration::from_millis(100);
 /// The largest event; the server takes no larger one.
@@ -170,13 +168,14 @@ impl Hook<'_> {
             matters: told.moment != Moment::Passing,
             body: told.body,
         };
-        let network = self.deadline.checked_sub(TO_WRITE).unwrap_or(self.deadline);
+        let to_write = TO_WRITE.max(self.deadline.saturating_duration_since(Instant::now()) / 8);
+        let network = self.deadline.checked_sub(to_write).unwrap_or(self.deadline);
         let reached = if told.moment == Moment::SessionEnd {
-            // The client may not wait for us: first it is on disk.
+            // It has a second and a half, shared with everybody's hooks: the next `dcm` tells it.
             if let Some(todo) = &told.todo {
                 todo.keep(self.spool.folder());
             }
-            self.keep(&entry) && self.catch_up(&entry, network.min(Instant::now() + AT_SESSION_END))
+            self.keep(&entry) || self.deliver(&entry, network)
         } else if self.spool.is_paused() {
             self.keep(&entry);
             false

@@ -156,6 +156,13 @@ impl Receipt {
     }
 }
 
+/// The files that installations are remembered of.
+pub(super) fn installed(folder: &Path) -> Vec<PathBuf> {
+    let Ok(receipts) = fs::read_dir(folder.join("installed")) else { return Vec::new() };
+    let read = |path: PathBuf| serde_json::from_slice::<Receipt>(&fs::read(path).ok()?).ok();
+    receipts.filter_map(|entry| Some(read(entry.ok()?.path())?.path)).collect()
+}
+
 /// The file that a path means in the end, even when it is not there yet.
 fn behind_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();

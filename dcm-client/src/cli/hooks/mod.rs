@@ -196,9 +196,11 @@ fn uninstall(place: &Place, folder: &Path, as_json: bool) -> Done {
         .map_err(of(&path))?;
     }
     file.forget_receipt(folder);
+    let needed = servers_elsewhere(place, folder);
     for server in own.iter().filter_map(server_of).map(|server| server.url).collect::<BTreeSet<_>>() {
-        // Other settings may use it still; then they say so by asking for it.
-        forget_key(folder, &server).map_err(of(folder))?;
+        if !needed.contains(&server) {
+            forget_key(folder, &server).map_err(of(folder))?;
+        }
     }
     let path = file.path();
     if as_json {
@@ -209,6 +211,15 @@ fn uninstall(place: &Place, folder: &Path, as_json: bool) -> Done {
         print(&format!("Took {} entries out of {}", own.len(), path.display()));
     }
     Ok(Outcome::Well)
+}
+
+/// The servers that settings name: those that count in this folder, and all that DCM's hooks were ever put into.
+fn servers_elsewhere(place: &Place, folder: &Path) -> BTreeSet<String> {
+    let counting = find(place.claude_config_dir.clone(), None);
+    let others = file::installed(folder).into_iter().flat_map(|path| find(None, Some(path)));
+    let entries = counting.into_iter().chain(others).filter_map(|found| found.settings?.ok());
+    let own = entries.flat_map(|settings| all_entries(&settings)).filter(|entry| is_own(&entry.handler));
+    own.filter_map(|entry| server_of(&entry)).map(|server| server.url).collect()
 }
 
 /// What a settings file holds of ours.

@@ -10,22 +10,22 @@ use super::receipts::{put_receipt, receipt_of, see};
 use crate::api::ingest::Observation;
 use crate::context::estimate_tokens;
 use crate::error::Result;
-use crate::hooks::{MAX_CONTEXT, Noticed, Speaks};
+use crate::hooks::{MAX_CONTEXT, Noticed, Speaks, cut_to_width, width};
 use crate::id::{MessageId, ProjectId, SubtaskId};
 use crate::json::JsonObject;
-use crate::model::{HookState, Message, Receipt, SubtaskStatus, Topic};
+use crate::model::{Carried, HookState, Message, Receipt, SubtaskStatus, Topic};
 use crate::storage::{Command, Footprint, State};
 use crate::time::Timestamp;
 
-/// The room for messages beside a brief, and alone, in characters.
+/// The room for messages beside a brief, in UTF-16 units.
 const BESIDE_BRIEF: usize = 4_000;
-/// The most of one message that is told at once, in characters; the inbox has the rest.
+/// The most of one message that is told at once, in UTF-16 units; the inbox has the rest.
 const MESSAGE_LIMIT: usize = 3_000;
 /// The member of a message's content that says that DCM wrote it for the agent.
 const REPORT: &str = "final_report";
 
 /// Takes one event.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TakeHook {
     pub(crate) observe: Observe,
     pub(crate) noticed: Noticed,
@@ -62,9 +62,44 @@ impl Command for TakeHook {
         footprint.mail.insert(self.noticed.agent_id.clone());
         footprint.mail_kinds.extend(self.noticed.agent_type.clone());
         footprint.senders.extend(self.noticed.stopped.clone());
+        if let Some(agent) = &self.noticed.stopped_in {
+            self.under(agent).footprint(footprint);
+        }
     }
 
     fn decide(&self, state: &mut State) -> Result<HookTaken> {
+        match self.true_name(state) {
+            Some(agent) => self.under(&agent).take(state),
+            None => self.take(state),
+        }
+    }
+}
+
+impl TakeHook {
+    /// The agent that really ended, where the event names one that nobody was ever heard of under.
+    fn true_name(&self, state: &State) -> Option<String> {
+        let (named, of_transcript) = (self.noticed.stopped.as_ref()?, self.noticed.stopped_in.as_ref()?);
+        let is_known = |agent: &str| {
+            state.subtask_keyed(&self.observe.0.session_id, &format!("agent:{agent}")).is_some()
+        };
+        (is_known(of_transcript) || !is_known(named)).then(|| of_transcript.clone())
+    }
+
+    /// The same event as one of `agent`.
+    fn under(&self, agent: &str) -> Self {
+        let mut event = self.clone();
+        event.noticed.agent_id = agent.to_owned();
+        event.noticed.stopped = Some(agent.to_owned());
+        event.noticed.stopped_in = None;
+        for observation in &mut event.observe.0.observations {
+            if let Observation::AgentStopped { agent_id, .. } = observation {
+                agent.clone_into(agent_id);
+            }
+        }
+        event
+    }
+
+    fn take(&self, state: &mut State) -> Result<HookTaken> {
         let observed = Command::decide(&self.observe, state)?;
         let mut taken = HookTaken { abandoned: observed.abandoned, text: None, brief: None };
         let session = &self.observe.0.session_id;
@@ -74,6 +109,7 @@ impl Command for TakeHook {
         if let Some(agent) = &self.noticed.stopped {
             self.report(state, agent);
             hooks.briefs.remove(agent);
+            hooks.carried.remove(agent);
         }
         if let Some(agent) = &self.noticed.returned {
             self.returned(state, agent);
@@ -88,9 +124,7 @@ impl Command for TakeHook {
         }
         Ok(taken)
     }
-}
 
-impl TakeHook {
     fn agent(&self) -> &str {
         &self.noticed.agent_id
     }
@@ -99,10 +133,16 @@ impl TakeHook {
         self.noticed.agent_id == self.observe.0.session_id
     }
 
-    /// What the agent was told before this event: it was seen, when the agent went on, or it was lost. The answer to
-    /// an event that is told later was lost; so is what an agent was told that begins anew.
+    /// What the agent was told before this event: it was seen, when the agent went on, or it was lost. An event that is
+    /// told later had no answer that arrived, so what was in it was lost, and nothing else; an agent that begins anew
+    /// may have lost all that it has not shown to have seen.
     fn look_back(&self, state: &mut State, hooks: &mut HookState) {
-        let lost = |told: Timestamp| if self.live { self.begins } else { self.noticed.at <= told };
+        let fingerprint = &self.noticed.fingerprint;
+        let carried = hooks.carried.get(self.agent()).filter(|carried| carried.event == *fingerprint);
+        let carried = carried.map(|carried| carried.messages.clone()).unwrap_or_default();
+        let lost = |id: &MessageId| if self.live { self.begins } else { carried.contains(id) };
+        // What was told after an event that comes late is not seen by it.
+        let went_on = |told: Timestamp| self.noticed.at_work && (self.live || told < self.noticed.at);
         let of_agent = |receipt: &&Receipt| receipt.agent_id == self.agent() && receipt.seen_at.is_none();
         let told: Vec<(MessageId, Timestamp)> = state
             .receipts
@@ -111,21 +151,29 @@ impl TakeHook {
             .filter_map(|receipt| Some((receipt.message_id, receipt.injected_at?)))
             .collect();
         for (id, at) in told {
-            if lost(at) {
+            if lost(&id) {
                 let receipt = receipt_of(state, id, self.agent());
                 put_receipt(state, Receipt { injected_at: None, ..receipt });
-            } else if self.noticed.at_work {
+            } else if went_on(at) {
                 see(state, id, self.agent(), self.noticed.at);
             }
         }
-        if let Some(brief) = hooks.briefs.get_mut(self.agent())
-            && let Some(given) = brief.given_at.filter(|_| !brief.seen)
-        {
-            if !self.live && lost(given) {
-                brief.due = true;
-            } else if self.noticed.at_work {
-                brief.seen = true;
-            }
+        self.look_back_at_brief(hooks);
+    }
+
+    fn look_back_at_brief(&self, hooks: &mut HookState) {
+        // The first brief of a session is due from its begin on, also when nobody could be told then.
+        if !self.live && self.begins {
+            let brief = hooks.briefs.entry(self.agent().to_owned()).or_default();
+            brief.due |= brief.given_at.is_none_or(|given| given < self.noticed.at);
+        }
+        let Some(brief) = hooks.briefs.get_mut(self.agent()) else { return };
+        let Some(given) = brief.given_at else { return };
+        if !self.live && brief.event.as_ref() == Some(&self.noticed.fingerprint) {
+            // Others may have gone on meanwhile, but none of them with it.
+            brief.due = true;
+        } else if self.noticed.at_work && (self.live || given < self.noticed.at) {
+            brief.seen = true;
         }
     }
 
@@ -217,12 +265,13 @@ impl TakeHook {
         if mail.is_empty() {
             return None;
         }
+        let footing = self.footing();
         let mut text = String::new();
-        let mut left = room.saturating_sub(HEADING.len() + FOOTING.len());
-        let mut told = 0;
+        let mut left = room.saturating_sub(width(HEADING) + width(&footing));
+        let mut told = Vec::new();
         for message in &mail {
             let line = line_of(message);
-            let cost = line.chars().count();
+            let cost = width(&line);
             if cost > left {
                 break;
             }
@@ -234,12 +283,30 @@ impl TakeHook {
                 state,
                 Receipt { injected_at, times_injected: receipt.times_injected.saturating_add(1), ..receipt },
             );
-            told += 1;
+            told.push(message.id);
         }
-        let text = format!("{HEADING}{text}{FOOTING}");
-        hooks.injected.messages += told;
+        let text = format!("{HEADING}{text}{footing}");
+        hooks.injected.messages += i64::try_from(told.len()).unwrap_or(i64::MAX);
         hooks.injected.tokens += estimate_tokens(&text);
+        let carried = Carried { event: self.noticed.fingerprint.clone(), messages: told };
+        hooks.carried.insert(self.agent().to_owned(), carried);
+        while hooks.carried.len() > MAX_AGENTS {
+            // Identifiers of messages begin with their time.
+            let latest = |carried: &Carried| carried.messages.iter().max().copied();
+            let oldest = hooks.carried.iter().min_by_key(|(_, carried)| latest(carried));
+            let oldest = oldest.map(|(agent, _)| agent.clone());
+            hooks.carried.remove(&oldest.unwrap_or_default());
+        }
         Some(text)
+    }
+
+    /// How to go on. A shell knows the session, and so its main agent, but not which of its sub-agents uses it.
+    fn footing(&self) -> String {
+        if self.is_main() {
+            return "`dcm inbox` shows them again, `dcm send TO TEXT` answers.".to_owned();
+        }
+        let agent = self.agent();
+        format!("`dcm inbox {agent}` shows them again, `dcm send TO TEXT --from {agent}` answers.")
     }
 
     /// What waits for the agent, the most urgent first: its own mail, what is for its kind, what is for all in its
@@ -273,7 +340,6 @@ impl TakeHook {
 }
 
 const HEADING: &str = "Messages from other agents (delivered by DCM):\n";
-const FOOTING: &str = "`dcm inbox` shows them again, `dcm send` answers.";
 
 /// A message on one line or more.
 fn line_of(message: &Message) -> String {
@@ -286,10 +352,10 @@ fn line_of(message: &Message) -> String {
         }
         _ => message.content.as_str().to_owned(),
     };
-    let length = said.chars().count();
-    if length > MESSAGE_LIMIT {
-        said = said.chars().take(MESSAGE_LIMIT).collect();
-        said = format!("{said} […{} more characters in the inbox]", length - MESSAGE_LIMIT);
+    let kept = cut_to_width(&said, MESSAGE_LIMIT);
+    if kept.len() < said.len() {
+        let more = said[kept.len()..].chars().count();
+        said = format!("{kept} […{more} more characters in the inbox]");
     }
     let urgent =
         if message.priority > 0 { format!(", priority {}", message.priority) } else { String::new() };
@@ -310,11 +376,13 @@ fn line_of(message: &Message) -> String {
 pub(crate) struct NoteBrief {
     pub(crate) session_id: String,
     pub(crate) agent_id: String,
+    /// The event in whose answer the brief is, by its fingerprint.
+    pub(crate) event: String,
     pub(crate) tokens: i64,
 }
 
-/// The most agents whose briefs are remembered; those that were given theirs first fall out.
-const MAX_BRIEFS: usize = 256;
+/// The most agents of a session of which it is remembered what they were told; those that were told first fall out.
+const MAX_AGENTS: usize = 256;
 
 impl Command for NoteBrief {
     type Outcome = ();
@@ -332,9 +400,10 @@ impl Command for NoteBrief {
         let mut hooks = state.hooks.get(&self.session_id).cloned().unwrap_or_default();
         let brief = hooks.briefs.entry(self.agent_id.clone()).or_default();
         (brief.due, brief.given_at, brief.seen, brief.tokens) = (false, Some(now), false, self.tokens);
+        brief.event = Some(self.event.clone());
         hooks.injected.briefs += 1;
         hooks.injected.tokens += self.tokens;
-        while hooks.briefs.len() > MAX_BRIEFS {
+        while hooks.briefs.len() > MAX_AGENTS {
             let oldest =
                 hooks.briefs.iter().min_by_key(|(_, brief)| brief.given_at).map(|(id, _)| id.clone());
             hooks.briefs.remove(&oldest.unwrap_or_default());

@@ -58,7 +58,7 @@ pub(crate) struct Observed {
 }
 
 /// Takes observations.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Observe(pub(crate) Ingest);
 
 impl Command for Observe {
