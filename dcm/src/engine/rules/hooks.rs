@@ -88,7 +88,7 @@ impl TakeHook {
     /// The same event as one of `agent`.
     fn under(&self, agent: &str) -> Self {
         let mut event = self.clone();
-        event.noticed.agent_id = agent.to_owned();
+        agent.clone_into(&mut event.noticed.agent_id);
         event.noticed.stopped = Some(agent.to_owned());
         event.noticed.stopped_in = None;
         for observation in &mut event.observe.0.observations {
