@@ -154,7 +154,7 @@ async fn what_was_done_and_what_to_do_it_with() {
     assert!(explained.starts_with(&brief), "the brief comes first: {explained}");
     let table = &explained[brief.len()..];
     assert!(table.contains("of 500 tokens"), "{table}");
-    for expected in ["in 100.00", "request ", "out ", "worth more for its tokens"] {
+    for expected in ["in  100.00", "request ", "out ", "worth more for its tokens"] {
         assert!(table.contains(expected), "{expected}: {table}");
     }
     assert!(report(&server, &["brief", "nobody", "--json"]).await["message"].is_string());
