@@ -28,11 +28,11 @@ pub struct BriefRows {
     pub project: Option<ContextProject>,
     /// The newest prompts of the session, newest first.
     pub prompts: Vec<BriefPrompt>,
-    /// Pieces of work of the session: those of the agent, what is open, and what ended last.
+    /// Pieces of work of the session: those of the agent, what is open, and what ended last; oldest first.
     pub work: Vec<BriefWork>,
     /// Unread messages to the agent, the most urgent first.
     pub messages: Vec<ContextMessage>,
-    /// Who blocks the agent, whom it blocks, and who blocks agents with open work in the session.
+    /// Who blocks the agent, whom it blocks, and who blocks agents with open work in the session; newest first.
     pub blockings: Vec<BriefBlocking>,
     /// Files that were touched by successful tool calls, the last touched first.
     pub files: Vec<BriefFile>,

@@ -1,5 +1,7 @@
 //! The rows of the query `brief`: of many kinds, in one answer.
 
+use std::cmp::Reverse;
+
 use super::value::{Row, Statement};
 use crate::api::context::{ContextMessage, ContextProject};
 use crate::error::{Error, Result};
@@ -114,26 +116,15 @@ pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
                 brief.project.get_or_insert(ContextProject { id, name, path });
             }
             2 => brief.prompts.push(prompt(row)?),
-            3 => {
-                let work = work(row)?;
-                // The parts of the query overlap.
-                if brief.work.iter().all(|known| known.id != work.id) {
-                    brief.work.push(work);
-                }
-            }
+            3 => brief.work.push(work(row)?),
             4 => brief.messages.push(message(row)?),
-            5 => {
-                let blocking = BriefBlocking {
-                    id: row.id(ID)?,
-                    blocked_by: row.text(TEXT)?,
-                    blocked_agent: row.text(TEXT + 1)?,
-                    reason: row.opt_text(TEXT + 2)?,
-                    created_at: row.time(TIME)?,
-                };
-                if brief.blockings.iter().all(|known| known.id != blocking.id) {
-                    brief.blockings.push(blocking);
-                }
-            }
+            5 => brief.blockings.push(BriefBlocking {
+                id: row.id(ID)?,
+                blocked_by: row.text(TEXT)?,
+                blocked_agent: row.text(TEXT + 1)?,
+                reason: row.opt_text(TEXT + 2)?,
+                created_at: row.time(TIME)?,
+            }),
             6 => brief.files.push(BriefFile {
                 paths: row.texts(LIST)?,
                 tool_name: row.text(TEXT)?,
@@ -169,6 +160,9 @@ pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
             kind => return Err(Error::internal(format!("query brief: there is no kind {kind}"))),
         }
     }
+    // What was chosen by id comes in any order.
+    brief.work.sort_by_key(|work| (work.created_at, work.id));
+    brief.blockings.sort_by_key(|blocking| Reverse((blocking.created_at, blocking.id)));
     brief.messages.sort_by(|a, b| {
         b.priority.cmp(&a.priority).then(a.created_at.cmp(&b.created_at)).then(a.id.cmp(&b.id))
     });
