@@ -11,6 +11,10 @@ use dcm::Timestamp;
 use dcm::model::ToolType;
 use dcm::routing::{Lesson, Question, Scorer};
 
+/// The server's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PAIRS: usize = 1_000_000;
 const TOOLS: u64 = 5_000;
 const WORDS: u64 = 20_000;

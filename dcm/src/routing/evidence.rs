@@ -154,10 +154,24 @@ pub(super) struct Weighed<'a> {
     unit: f32,
     /// What all tools weigh together.
     total: ToolWeight,
+    offsets: Offsets,
     without: Option<(u32, ToolWeight)>,
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "weights are estimates")]
+/// What the offsets of all tools have in common.
+#[derive(Debug)]
+struct Offsets {
+    total: f32,
+    assumed: f32,
+    /// One over what all tools weigh, with what is assumed.
+    elsewhere: f32,
+    /// One over what is assumed of the words of a tool.
+    word: f32,
+    /// How much all tools are used.
+    used: f32,
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "weights are estimates")]
 impl Evidence {
     pub(super) fn pairs(&self) -> usize {
         self.pairs
@@ -351,8 +365,7 @@ impl Evidence {
             if room == 0 {
                 return false;
             }
-            // In double precision it does not matter in which order the tools were numbered.
-            let mut whole: f64 = feature.pairs.iter().map(|pair| f64::from(pair.speaking())).sum();
+            let mut whole = whole(feature.pairs);
             let mut rest = None;
             if let Some(without) = without
                 && let Ok(place) = feature.pairs.binary_search_by_key(&without.tool, |pair| pair.tool)
@@ -382,7 +395,20 @@ impl Evidence {
         };
         let total = less(self.total);
         let without = without.map(|without| (without.tool, less(self.tool(without.tool))));
-        Weighed { evidence: self, known, features, words, unit, total, without }
+        let offsets = self.offsets(total, unit);
+        Weighed { evidence: self, known, features, words, unit, total, offsets, without }
+    }
+
+    fn offsets(&self, total: ToolWeight, unit: f32) -> Offsets {
+        let assumed = COMPLEMENT_PRIOR * unit * self.features.len() as f32;
+        let total = total.all as f32;
+        Offsets {
+            total,
+            assumed,
+            elsewhere: 1.0 / (total + assumed).max(f32::MIN_POSITIVE),
+            word: 1.0 / (WORD_PRIOR * unit * self.words.max(1) as f32),
+            used: ln(1.0 + total / unit),
+        }
     }
 }
 
@@ -392,9 +418,9 @@ impl Evidence {
     reason = "counts and weights are estimates"
 )]
 impl Weighed<'_> {
-    /// Every pair of what is known.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = &Pair> {
-        self.known.iter().flat_map(|feature| feature.pairs)
+    /// The pairs of every feature that is known.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = &[Pair]> {
+        self.known.iter().map(|feature| feature.pairs)
     }
 
     /// What a much used tool has to do without, as it meets every feature more often: never more than nothing.
@@ -412,14 +438,12 @@ impl Weighed<'_> {
     }
 
     fn offset_of(&self, tool: ToolWeight) -> f32 {
-        let assumed = COMPLEMENT_PRIOR * self.unit * self.evidence.features.len() as f32;
-        let (total, all) = (self.total.all as f32, tool.all as f32);
-        let elsewhere = ((total - all).max(0.0) + assumed) / (total + assumed).max(f32::MIN_POSITIVE);
-        let words = tool.words as f32 / (WORD_PRIOR * self.unit * self.evidence.words.max(1) as f32);
-        let used = ln(1.0 + all / self.unit) - ln(1.0 + total / self.unit);
+        let Offsets { total, assumed, elsewhere, word, used } = self.offsets;
+        let all = tool.all as f32;
+        let elsewhere = ((total - all).max(0.0) + assumed) * elsewhere;
         let offset = self.known.len() as f32 * ln(elsewhere.clamp(1e-9, 1.0))
-            - WORD_SHARE * self.words * ln(1.0 + words)
-            + USE_SHARE * used;
+            - WORD_SHARE * self.words * ln(1.0 + tool.words as f32 * word)
+            + USE_SHARE * (ln(1.0 + all / self.unit) - used);
         offset.min(0.0)
     }
 
@@ -427,6 +451,21 @@ impl Weighed<'_> {
     pub(super) fn known_share(&self) -> f32 {
         self.known.len() as f32 / self.features.max(1) as f32
     }
+}
+
+/// What all tools of a feature weigh together. In double precision it does not matter in which order they were
+/// numbered.
+fn whole(pairs: &[Pair]) -> f64 {
+    // Four sums, because a sum waits for the one before it.
+    let mut sums = [0.0f64; 4];
+    let (fours, rest) = pairs.as_chunks::<4>();
+    for four in fours {
+        for (sum, pair) in sums.iter_mut().zip(four) {
+            *sum += f64::from(pair.speaking());
+        }
+    }
+    let rest: f64 = rest.iter().map(|pair| f64::from(pair.speaking())).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
 /// Inserts into a list that grows by an eighth, not to the double: there are many of them.

@@ -49,6 +49,10 @@ impl Question {
         }
     }
 
+    pub(super) fn wants_every_kind(&self) -> bool {
+        self.tool_type.is_none() && self.exclude_types.is_empty()
+    }
+
     pub(super) fn wants(&self, kind: ToolType) -> bool {
         self.tool_type.as_deref().is_none_or(|wanted| wanted == kind.as_str())
             && !self.exclude_types.iter().any(|excluded| excluded == kind.as_str())

@@ -21,11 +21,15 @@ pub const DEFAULT_CAPACITY: usize = 1_000_000;
 /// How many pairs of feature and tool may be counted for every four recorded pairs of word and tool.
 const FEATURE_PAIRS: usize = 7;
 
-/// After so many lessons it is known well how sure to be, and one rehearsal in [`REHEARSE_EVERY`] lessons keeps it so.
+/// While it has learned fewer lessons than this, each is followed by a rehearsal. Later they are so much rarer as there
+/// are more lessons: the more it knows, the less one lesson changes how sure it may be, and a rehearsal costs as much.
 const REHEARSED_AT_FIRST: u64 = 2048;
 
-/// How often a lesson is rehearsed then: a rehearsal costs as much as a few lessons.
-const REHEARSE_EVERY: u64 = 4;
+/// But one lesson in so many is always followed by one.
+const REHEARSED_AT_LAST: u64 = 16;
+
+/// Beyond the capacity one in so many is forgotten at a time, seldom: to find out which, everything is looked at.
+const FORGOTTEN_AT_A_TIME: usize = 5;
 
 /// How many lessons are kept to ask about again.
 const SAMPLE: usize = 1024;
@@ -105,10 +109,12 @@ impl Room {
     /// Takes the sums of the tools that something speaks for and that are wanted.
     fn take_spoken_for(&mut self, weighed: &Weighed<'_>, wanted: impl Fn(u32) -> bool) {
         self.candidates.clear();
-        for pair in weighed.pairs() {
-            let sum = std::mem::take(&mut self.sums[pair.tool as usize]);
-            if sum > 0.0 && wanted(pair.tool) {
-                self.candidates.push(Candidate { tool: pair.tool, sum });
+        for pairs in weighed.pairs() {
+            for pair in pairs {
+                let sum = std::mem::take(&mut self.sums[pair.tool as usize]);
+                if sum > 0.0 && wanted(pair.tool) {
+                    self.candidates.push(Candidate { tool: pair.tool, sum });
+                }
             }
         }
     }
@@ -125,7 +131,7 @@ impl Room {
         for candidate in &self.candidates {
             self.taken[candidate.tool as usize] = false;
         }
-        for pair in weighed.pairs() {
+        for pair in weighed.pairs().flatten() {
             self.sums[pair.tool as usize] = 0.0;
         }
     }
@@ -274,7 +280,7 @@ impl Scorer {
             }
             if weight > 0.0 {
                 self.keep(Example { keys, tool, weight });
-                if self.sampled <= REHEARSED_AT_FIRST || self.sampled.is_multiple_of(REHEARSE_EVERY) {
+                if self.sampled.is_multiple_of(rehearsal_every(self.sampled)) {
                     self.rehearse();
                 }
             }
@@ -324,12 +330,11 @@ impl Scorer {
         let most = self.capacity.saturating_mul(FEATURE_PAIRS) / 4;
         let (rows, pairs) = (self.recorded.rows() > self.capacity, self.evidence.pairs() > most);
         let tie = |tool: u32| self.tools.get(tool).tie;
-        // A tenth at a time, so that it is seldom.
         if rows {
-            self.recorded.forget_down_to(self.capacity - self.capacity / 10, tie);
+            self.recorded.forget_down_to(self.capacity - self.capacity / FORGOTTEN_AT_A_TIME, tie);
         }
         if pairs {
-            self.evidence.forget_down_to(most - most / 10, tie);
+            self.evidence.forget_down_to(most - most / FORGOTTEN_AT_A_TIME, tie);
         }
         rows || pairs
     }
@@ -361,7 +366,9 @@ impl Scorer {
         let mut room = self.room();
         let keys = features.iter().map(|feature| feature.key);
         let weighed = self.evidence.weigh(keys, self.unit(None), None, &mut room.sums);
-        let wanted = |tool: u32| question.wants(self.tools.get(tool).kind);
+        // What kind a tool is of is only looked up when it matters: it lies far from the sums.
+        let any = question.wants_every_kind();
+        let wanted = |tool: u32| any || question.wants(self.tools.get(tool).kind);
         if let Some(min_score) = question.min_score {
             let rows = keywords.iter().flat_map(|(_, rows)| *rows);
             let rows = rows.filter(|row| f64::from(row.score) >= min_score && wanted(row.tool));
@@ -375,14 +382,13 @@ impl Scorer {
         let sums: Vec<f32> = candidates.iter().map(|candidate| candidate.sum).collect();
         let confidences =
             self.calibration.confidences(outlook(&sums, self.evidence.paired(), &weighed), question.limit);
+        // They belong to the places, and the places are given below.
+        let shown = candidates.iter().take(confidences.len());
 
         let asked =
             Asked { question, keywords: &keywords, words: &words, features: &features, weighed: &weighed };
-        let mut found: Vec<(f32, Suggestion)> = candidates
-            .iter()
-            .zip(confidences)
-            .map(|(candidate, confidence)| (candidate.sum, self.describe(&asked, candidate.tool, confidence)))
-            .collect();
+        let mut found: Vec<(f32, Suggestion)> =
+            shown.map(|candidate| (candidate.sum, self.describe(&asked, candidate.tool))).collect();
         // What the evidence cannot tell apart, the recorded scores may.
         found.sort_by(|(one, a), (other, b)| {
             other
@@ -392,7 +398,14 @@ impl Scorer {
                 .then(b.usage_count.cmp(&a.usage_count))
                 .then_with(|| a.tool_name.cmp(&b.tool_name))
         });
-        let suggestions: Vec<Suggestion> = found.into_iter().map(|(_, suggestion)| suggestion).collect();
+        let suggestions: Vec<Suggestion> = found
+            .into_iter()
+            .zip(confidences)
+            .map(|((_, suggestion), confidence)| Suggestion {
+                confidence: rounded(confidence, 3),
+                ..suggestion
+            })
+            .collect();
         Suggestions {
             keywords: question.keywords.clone(),
             count: suggestions.len(),
@@ -407,7 +420,8 @@ impl Scorer {
         }
     }
 
-    fn describe(&self, asked: &Asked<'_>, tool: u32, confidence: f64) -> Suggestion {
+    /// All that is said of a tool but how sure that is.
+    fn describe(&self, asked: &Asked<'_>, tool: u32) -> Suggestion {
         let (mut rows, mut score, mut usage, mut success) = (0u32, 0.0, 0i64, 0i64);
         let mut keyword_matches: Vec<String> = Vec::new();
         for (keyword, known) in asked.keywords {
@@ -431,7 +445,7 @@ impl Scorer {
             usage_count: usage,
             success_rate: percent(success, usage),
             keyword_matches,
-            confidence: rounded(confidence, 3),
+            confidence: 0.0,
             why: asked.reasons(tool, self.unit(None)),
         }
     }
@@ -478,6 +492,11 @@ impl Asked<'_> {
             })
             .collect()
     }
+}
+
+/// After how many lessons one is followed by a rehearsal, when so many were learned.
+fn rehearsal_every(learned: u64) -> u64 {
+    (learned / REHEARSED_AT_FIRST).clamp(1, REHEARSED_AT_LAST)
 }
 
 /// What each of so many features gets of one lesson: long texts do not count more than short ones.

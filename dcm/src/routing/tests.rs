@@ -33,6 +33,26 @@ fn many(count: u64) -> impl Iterator<Item = Lesson> {
 }
 
 #[test]
+fn the_first_is_never_less_sure_than_the_second() {
+    let mut scorer = Scorer::default();
+    for tool in ["aa", "bb"] {
+        teach(&mut scorer, "deploy the shop", tool, true, 0);
+    }
+    // The same evidence for both, but other recorded scores.
+    scorer.learn(&Lesson {
+        text: String::new(),
+        ..Lesson::suggested(&["deploy".to_owned()], "aa", false, at(0))
+    });
+    let answer =
+        scorer.suggest(&Question { keywords: vec!["deploy".to_owned()], ..Question::prompt("deploy") });
+    let names: Vec<_> = answer.suggestions.iter().map(|one| &*one.tool_name).collect();
+    assert_eq!(names, ["bb", "aa"]);
+    let confidences: Vec<_> = answer.suggestions.iter().map(|one| one.confidence).collect();
+    assert!(confidences.is_sorted_by(|one, next| one >= next), "{confidences:?}");
+    assert_eq!(answer.abstained, confidences[0] < answer.abstains_below);
+}
+
+#[test]
 fn last_week_outvotes_last_year() {
     let mut scorer = Scorer::default();
     for _ in 0..20 {

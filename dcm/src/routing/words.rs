@@ -139,7 +139,13 @@ fn folded(word: &str) -> String {
     if word.is_ascii() {
         return word.to_ascii_lowercase();
     }
-    word.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect()
+    word.nfkd().filter(|c| !may_be_left_out(*c)).flat_map(char::to_lowercase).nfc().collect()
+}
+
+/// Marks that many people do not write: accents, the points of Hebrew, the short vowels of Arabic. Others make another word,
+/// as the vowels of Devanagari and the voice marks of Kana do.
+fn may_be_left_out(mark: char) -> bool {
+    matches!(mark, '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{65f}' | '\u{670}')
 }
 
 #[cfg(test)]
@@ -191,6 +197,15 @@ mod tests {
         assert!(keys.windows(2).all(|two| two[0] == two[1]), "{keys:?}");
         // Composed and decomposed writing are the same.
         assert_eq!(words("résumé")[0].key, words("re\u{301}sume\u{301}")[0].key);
+    }
+
+    #[test]
+    fn marks_that_make_another_word_stay() {
+        for (one, other) in [("दान", "दिन"), ("カキ", "ガギ"), ("한", "하")] {
+            assert_ne!(words(one), words(other));
+        }
+        assert_eq!(texts("データベース"), ["データベース"]);
+        assert_eq!(texts("مُحَمَّد Ёлка"), ["محمد", "елка"]);
     }
 
     #[test]
