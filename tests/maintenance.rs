@@ -160,8 +160,8 @@ async fn whoever_works_in_a_session_keeps_it_open(store: Store) {
         assert_eq!(found["ended_at"], Value::Null, "after {what}: {found}");
     };
 
-    api.post("/api/sessions", &json!({"id": "s"})).await;
     let project = api.post("/api/projects", &json!({"path": "/srv/work"})).await["project"]["id"].clone();
+    api.post("/api/sessions", &json!({"id": "s", "project_id": project})).await;
     silence("s").await;
     let body = json!({"project_id": project, "session_id": "s", "prompt": "Work"});
     let request = api.post("/api/requests", &body).await["request"]["id"].clone();

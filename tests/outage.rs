@@ -104,6 +104,14 @@ async fn a_store_that_goes_away_and_comes_back() {
     for stop in [Cluster::stop, Cluster::kill] {
         stop(&cluster);
         check_unhealthy(&api.call(Method::GET, "/health", None).await);
+        let sockets = server
+            .http()
+            .get(format!("{}/health", server.socket().replace("ws://", "http://")))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(sockets.status(), 503);
+        assert_eq!(sockets.json::<Value>().await.unwrap()["status"], "unhealthy");
         let calls = calls_that_need_the_store(&id);
         let tasks: Vec<_> = calls
             .into_iter()

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use dcm::api::Access;
+use dcm::api::system::Health;
+use dcm::api::{Access, Execute};
 use dcm::{Clock, SystemClock, Timestamp};
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_FRAME_OPTIONS};
 use hyper::{Method, StatusCode};
@@ -35,7 +36,7 @@ pub(crate) fn add_routes(router: &mut Router, role: Role) -> Result<(), String> 
             get("/status.js", Access::Open, Target::Raw(script))
         }
         Role::Ws => {
-            get("/health", Access::Open, Target::Raw(socket_health))?;
+            get("/health", Access::Open, Target::SocketHealth)?;
             get("/stats", Access::Key, Target::Raw(socket_stats))?;
             get("/", Access::Open, Target::Socket(no_upgrade))?;
             get("/ws", Access::Open, Target::Socket(no_upgrade))
@@ -100,23 +101,28 @@ struct SocketHealth {
     timestamp: Timestamp,
 }
 
-fn socket_health(shell: &Shell) -> Reply {
-    written(&SocketHealth {
-        status: "healthy",
+/// Sockets without their store carry nothing.
+pub(crate) async fn socket_health(shell: &Shell) -> Reply {
+    let is_well = shell.dcm().execute(Health {}).await.is_ok_and(|report| report.status == "healthy");
+    let (code, status) =
+        if is_well { (StatusCode::OK, "healthy") } else { (StatusCode::SERVICE_UNAVAILABLE, "unhealthy") };
+    let health = SocketHealth {
+        status,
         kind: "websocket",
         port: shell.port(),
         counts: SocketCounts::of(shell),
         timestamp: SystemClock.now(),
-    })
+    };
+    written(code, &health)
 }
 
 fn socket_stats(shell: &Shell) -> Reply {
-    written(&SocketCounts::of(shell))
+    written(StatusCode::OK, &SocketCounts::of(shell))
 }
 
-fn written(body: &impl Serialize) -> Reply {
+fn written(code: StatusCode, body: &impl Serialize) -> Reply {
     match serde_json::to_vec(body) {
-        Ok(body) => json(StatusCode::OK, body),
+        Ok(body) => json(code, body),
         // Numbers and words always have a JSON form.
         Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }

@@ -34,6 +34,8 @@ pub(crate) enum Target {
     Operation { meta: &'static OperationMeta, handler: Handler, body_limit: usize },
     /// Something beside the table, without input.
     Raw(fn(&Shell) -> Reply),
+    /// How the sockets and the store are.
+    SocketHealth,
     /// A page without data, which links of other sites may lead to.
     Page(fn(&Shell) -> Reply),
     /// A WebSocket connection; what answers a request that asks for none.

@@ -169,6 +169,7 @@ impl Shell {
         };
         match route.target {
             Target::Raw(reply) | Target::Page(reply) => Ok(reply(self)),
+            Target::SocketHealth => Ok(raw::socket_health(self).await),
             Target::Socket(reply) => match offer.take() {
                 None => Ok(reply(self)),
                 Some(offer) => {

@@ -16,6 +16,9 @@ const MAX_DEPTH: usize = 100;
 #[derive(Clone)]
 pub struct JsonObject(Box<RawValue>);
 
+/// Members of an object that people read, the most telling first.
+pub(crate) const WORDS: [&str; 7] = ["message", "text", "summary", "result", "output", "content", "error"];
+
 impl JsonObject {
     /// `{}`.
     #[must_use]
@@ -127,7 +130,12 @@ pub(crate) fn complaint(error: &serde_json::Error) -> String {
     if speaks_of("surrogate") || speaks_of("hex escape") || speaks_of("unicode code point") {
         return "must not contain half of a surrogate pair (\\ud800 to \\udfff)".to_owned();
     }
+    if let Some(member) = text.strip_prefix("missing field ") {
+        return format!("needs the member {member}");
+    }
     match text.split_once(", expected ") {
+        Some((_, "a sequence")) => "must be a list".to_owned(),
+        Some((_, expected)) if expected.starts_with("internally tagged") => "must be an object".to_owned(),
         Some((_, expected)) => format!("must be {expected}"),
         None if error.is_data() => text.to_owned(),
         None => format!("is not valid JSON: {text}"),

@@ -121,12 +121,22 @@ struct Told {
     description: Option<String>,
 }
 
-/// The value of a text member, also of a document that was cut.
+/// The value of a text member, also of a document that was cut; of a text that was cut itself what is left of it.
 pub(crate) fn text_member(input: &str, name: &str) -> Option<String> {
     let at = input.find(&format!("\"{name}\""))?;
     let rest = input[at + name.len() + 2..].trim_start().strip_prefix(':')?.trim_start();
     let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
-    values.next()?.ok()
+    let error = match values.next()? {
+        Ok(text) => return Some(text),
+        Err(error) => error,
+    };
+    if !error.is_eof() || !rest.starts_with('"') {
+        return None;
+    }
+    // The cut may lie within an escape: `\uD83D\uDE00` is the longest.
+    let ends = rest.char_indices().rev().map(|(at, letter)| at + letter.len_utf8()).take(12);
+    let mut kept = ends.filter_map(|end| serde_json::from_str(&format!("{}\"", &rest[..end])).ok());
+    kept.next()
 }
 
 /// `text` on one line.
@@ -221,6 +231,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_text_that_was_cut_says_what_is_left_of_it() {
+        let whole = r#"{"command": "echo \"a\\b\" \uD83D\uDE00 ende", "x": 1}"#;
+        assert_eq!(text_member(whole, "command").as_deref(), Some("echo \"a\\b\" 😀 ende"));
+        for end in 14..whole.len() - 9 {
+            let cut = text_member(&whole[..end], "command");
+            assert!(cut.is_some_and(|cut| "echo \"a\\b\" 😀 ende".starts_with(&cut)), "{}", &whole[..end]);
+        }
+        assert_eq!(text_member(r#"{"command": 5"#, "command"), None);
+    }
 
     #[test]
     fn tools_by_name() {

@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// What a text should have been that is no time.
+pub(crate) const WANTED: &str =
+    "must be a UTC time such as 2026-02-07T10:00:00.123Z, from 0001-01-01 to 9999-12-30T22:00:00Z";
+
 /// An instant in UTC with microsecond precision.
 ///
 /// PostgreSQL keeps microseconds, so every store compares equal. On the wire it is ISO 8601 with exactly three
@@ -61,7 +65,8 @@ impl Timestamp {
 
     /// Parses `YYYY-MM-DDTHH:MM:SS[.fraction]` followed by `Z` or a numeric offset.
     ///
-    /// Returns `None` for anything else.
+    /// Returns `None` for anything else, and for what lies outside of the years that can be written
+    /// ([`from_micros`](Self::from_micros)).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
@@ -70,7 +75,10 @@ impl Timestamp {
         if !shaped {
             return None;
         }
-        text.parse::<jiff::Timestamp>().ok().map(Self::from)
+        let at = text.parse::<jiff::Timestamp>().ok()?;
+        let kept = Self::from(at);
+        // Nothing is moved silently.
+        (kept.0 == at.as_microsecond()).then_some(kept)
     }
 }
 
@@ -149,8 +157,7 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| serde::de::Error::custom("must be a UTC time such as 2026-02-07T10:00:00.123Z"))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(WANTED))
     }
 }
 

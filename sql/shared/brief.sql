@@ -4,7 +4,12 @@
 -- table, they choose ids, and the rows are read once: what a part costs grows with its columns.
 -- name: brief
 with place as materialized (
-    select r.project_id from requests r where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1
+    select coalesce(
+        :project_id, --? project_id
+        (select r.project_id from requests r
+            where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1),
+        (select s.project_id from sessions s where s.id = :session_id)
+    ) as project_id
 ), names as materialized (
     -- Mail to a kind of agent is for each agent of that kind that is at work.
     select cast(:agent as text) as name
@@ -18,6 +23,14 @@ with place as materialized (
         order by case s.status when 'running' then 1 when 'blocked' then 2 when 'paused' then 3 else 4 end,
             s.created_at, s.id limit 20
     ) as own_open
+    union select * from (
+        -- What waits for an agent of its kind; and for the main agent, what nobody is named for: its own list of tasks.
+        select s.id from subtasks s
+        where s.session_id = :session_id and s.status in ('running', 'blocked', 'paused', 'pending')
+            and s.agent_id is null
+            and (s.agent_type in (:agent, :agent_type) or s.agent_type is null and :agent = :session_id)
+        order by s.created_at, s.id limit 20
+    ) as kin_open
     union select * from (
         select s.id from subtasks s
         where s.agent_id = :agent and s.session_id = :session_id and s.status in ('completed', 'failed')
@@ -74,6 +87,7 @@ with place as materialized (
     union all select * from (
         select m.id from agent_messages m
         where m.to_agent_id is null and (m.expires_at is null or m.expires_at > :now)
+            and (m.from_agent_id is null or m.from_agent_id <> :agent)
             and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
             and (m.topic is null or m.topic <> 'context.generated')
             and (m.project_id is null or m.project_id = (select p.project_id from place p))
@@ -84,12 +98,11 @@ select 0, cast(null as uuid), cast(null as text), cast(null as text), cast(null 
     cast(null as text), cast(null as text), cast(null as text), cast(null as text),
     cast(null as bigint), cast(null as bigint), cast(null as timestamptz), cast(null as timestamptz),
     cast(null as timestamptz), cast(null as text), cast(null as bytea)
-union all select 1, p.id, p.path, p.name, null, null, null, null, null, null, null, null, null, null, null, null from projects p where p.id = :project_id --? project_id
 union all select 1, p.id, p.path, p.name, null, null, null, null, null, null, null, null, null, null, null, null
 from place join projects p on p.id = place.project_id
 union all select * from (
     select 2, r.id, substr(r.prompt, 1, 20000), r.status, cast(r.metadata -> 'added' as text), null, null,
-        null, null, cast(null as bigint), cast(null as bigint), r.created_at,
+        null, null, cast(length(r.prompt) as bigint), cast(null as bigint), r.created_at,
         cast(null as timestamptz), cast(null as timestamptz), null, cast(null as bytea)
     from requests r where r.session_id = :session_id order by r.created_at desc, r.id desc limit 5
 ) as x
@@ -125,7 +138,7 @@ union all select * from (
     select 8, a.id, a.tool_name, (select s.agent_id from subtasks s where s.id = a.subtask_id), null,
         null, null, null, null, cast(a.exit_code as bigint), cast(null as bigint), a.created_at,
         cast(null as timestamptz), cast(null as timestamptz), a.paths, substr(a.input, 1, 1000)
-    from session_steps a where a.session_id = :session_id order by a.created_at desc, a.id desc limit :steps
+    from session_calls a where a.session_id = :session_id order by a.created_at desc, a.id desc limit :steps
 ) as x
 union all select * from (
     select 9, c.id, substr(c.summary, 1, 100000), null, null, null, null, null, null,
@@ -149,4 +162,11 @@ union all select * from (
         cast(null as bytea)
     from compactions c where c.session_id = :session_id and c.snapshot is not null
     order by c.created_at desc, c.id desc limit 1
+) as x
+union all select * from (
+    select 12, b.id, substr(b.description, 1, 200), b.status, null, null, null, null, null, cast(null as bigint),
+        cast(null as bigint), cast(null as timestamptz), cast(null as timestamptz), cast(null as timestamptz),
+        null, cast(null as bytea)
+    from chosen_work c join subtask_blockers k on k.subtask_id = c.id join subtasks b on b.id = k.blocker_id
+    limit 500
 ) as x

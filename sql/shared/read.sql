@@ -248,8 +248,12 @@ where (m.to_agent_id = :agent or m.to_agent_id is null or m.to_agent_id in (
     and (m.expires_at is null or m.expires_at > :now)
     and not exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :agent)
     and coalesce(m.topic, '') <> 'context.generated'
-    and (m.project_id is null or m.project_id = (select q.project_id from requests q
-        where q.session_id = :session_id order by q.created_at desc, q.id desc limit 1))
+    and (m.project_id is null or m.project_id = coalesce(
+        :project_id, --? project_id
+        (select q.project_id from requests q
+            where q.session_id = :session_id order by q.created_at desc, q.id desc limit 1),
+        (select z.project_id from sessions z where z.id = :session_id)
+    ))
 order by m.priority desc, m.created_at, m.id limit 20
 
 -- name: context_blockings
@@ -275,9 +279,10 @@ where session_id = :session_id order by created_at desc, id desc limit 1
 select id, name, path from projects where id = :id
 
 -- name: context_project_of_session
-select p.id, p.name, p.path from projects p
-join requests r on r.project_id = p.id
-where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1
+select p.id, p.name, p.path from projects p where p.id = coalesce(
+    (select r.project_id from requests r where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1),
+    (select s.project_id from sessions s where s.id = :session_id)
+)
 
 -- name: newest_snapshot
 select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot from compactions

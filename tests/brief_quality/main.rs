@@ -75,16 +75,18 @@ fn agents(seen: &[Observation]) -> Vec<(String, Option<String>)> {
 fn broken_commands(seen: &[Observation]) -> BTreeSet<String> {
     let mut broken = BTreeSet::new();
     for observation in seen {
-        let Observation::ToolUsed { tool_name, input, exit_code, .. } = observation else { continue };
+        let Observation::ToolUsed { tool_name, input, output, exit_code, .. } = observation else { continue };
         let input: serde_json::Value =
             serde_json::from_str(input.as_deref().unwrap_or("{}")).unwrap_or_default();
         let Some(command) = input["command"].as_str().filter(|_| tool_name == "Bash") else { continue };
         let command = command.split_whitespace().collect::<Vec<_>>().join(" ");
+        let refused = output.as_deref().is_some_and(|output| output.starts_with("The user doesn't want to"));
         if *exit_code == 0 {
-            broken.remove(&command)
-        } else {
-            broken.insert(command)
-        };
+            // A chain that succeeds has carried out each of its steps.
+            command.split(" && ").chain([&*command]).for_each(|step| drop(broken.remove(step)));
+        } else if !refused {
+            broken.insert(command);
+        }
     }
     broken
 }

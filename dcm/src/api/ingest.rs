@@ -355,6 +355,26 @@ impl Observation {
     }
 }
 
+/// What is wrong with an observation, and with which of its members.
+fn wrong(text: &str, complaint: &str) -> String {
+    if complaint == "needs the member `type`" || complaint == "must be an object" {
+        let kinds = serde_json::from_str::<Observation>(r#"{"type":""}"#).err();
+        let kinds = kinds.map_or_else(String::new, |error| self::complaint(&error));
+        return format!(": must be an object with a `type`, which {kinds}");
+    }
+    // It is the member without which nothing else is wrong.
+    let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
+    let named = members.keys().filter(|name| *name != "type").find(|name| {
+        let mut others = members.clone();
+        others.remove(*name);
+        match serde_json::from_value::<Observation>(others.into()) {
+            Ok(_) => true,
+            Err(error) => self::complaint(&error) == format!("needs the member `{name}`"),
+        }
+    });
+    named.map_or_else(|| format!(": {complaint}"), |name| format!(".{name}: {complaint}"))
+}
+
 impl FieldValue for Vec<Observation> {
     fn from_json(raw: &RawValue) -> Result<Self, String> {
         let raw: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|error| complaint(&error))?;
@@ -364,7 +384,8 @@ impl FieldValue for Vec<Observation> {
         raw.iter()
             .enumerate()
             .map(|(index, raw)| {
-                serde_json::from_str(raw.get()).map_err(|error| format!("[{index}]: {}", complaint(&error)))
+                serde_json::from_str(raw.get())
+                    .map_err(|error| format!("[{index}]{}", wrong(raw.get(), &complaint(&error))))
             })
             .collect()
     }
@@ -399,7 +420,8 @@ pub struct Ingested {
     pub corrected: IngestCounts,
     /// Observations that changed something that was known already.
     pub updated: usize,
-    /// Observations that were known already and changed nothing.
+    /// Observations that were known already and changed nothing. Tool calls that are older than what retention has
+    /// removed of their session count as known.
     pub known: usize,
 }
 

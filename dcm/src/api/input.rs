@@ -8,7 +8,7 @@ use crate::error::{Error, FieldErrors};
 pub(crate) use crate::json::complaint;
 use crate::json::{JsonObject, check_text};
 use crate::model::{PromptType, RequestStatus, SubtaskStatus, TaskStatus, ToolType, Topic};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, WANTED};
 
 /// A bound on one field, checked by the engine and shown in the OpenAPI document.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -170,7 +170,10 @@ impl FieldValue for String {
 
 impl FieldValue for Vec<String> {
     fn from_json(raw: &RawValue) -> Result<Self, String> {
-        serde_json::from_str(raw.get()).map_err(|error| complaint(&error))
+        serde_json::from_str(raw.get()).map_err(|error| match complaint(&error) {
+            text if text.starts_with("must be a ") => "must be a list of strings".to_owned(),
+            text => text,
+        })
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -332,7 +335,7 @@ impl FieldValue for Timestamp {
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
-        Self::parse(text).ok_or_else(|| "must be a UTC time such as 2026-02-07T10:00:00.123Z".to_owned())
+        Self::parse(text).ok_or_else(|| WANTED.to_owned())
     }
 }
 

@@ -105,7 +105,7 @@ pub struct Suggestion {
 /// A word that spoke for a tool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WordShare {
-    /// The word, as in the question.
+    /// The word of the question, in lower case and without accents.
     pub word: String,
     /// Its share in everything that spoke for the tool, between 0 and 1.
     pub share: f64,

@@ -100,6 +100,22 @@ pub async fn record_creates_session_and_project_and_counts(api: &impl Api) {
     assert_eq!(found.ended_at, None, "a session at work has not ended");
 }
 
+/// A client that names only the subtask means its session, which is made and counted like any other.
+pub async fn an_action_of_a_subtask_makes_its_session(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (project, session) = (fixture.project(api, "implied").await, fixture.name("session"));
+    let request = fixture.request(api, project.id, &session).await;
+    let task = fixture.task(api, request.id).await;
+    let subtask = fixture.subtask(api, task.id, SubtaskStatus::Running).await;
+    for exit_code in [1, 0] {
+        let input = inputs::action("Bash");
+        record(api, ActionRecord { exit_code: Some(exit_code), subtask_id: Some(subtask.id), ..input }).await;
+    }
+    let found = session_now(api, &session).await.session;
+    let counters = (found.total_tools_used, found.total_success, found.total_errors);
+    assert_eq!((counters, found.project_id), ((2, 1, 1), Some(project.id)), "the session of the subtask");
+}
+
 /// Counters of an explicitly created session go on from what was given.
 pub async fn counters_go_on_from_what_is_there(api: &impl Api) {
     let fixture = Fixture::new();

@@ -128,3 +128,38 @@ pub async fn what_is_saved_comes_back(api: &impl Api) {
     assert!(status(api, session).await.compacted, "now it was compacted");
     assert_eq!(snapshot(api, session).await.history.len(), 3, "the compaction is in the history");
 }
+
+/// Whoever saves once more, as a hook does just before the compaction, does not take back what was said before of the same
+/// context; after the compaction it is over.
+pub async fn a_later_save_keeps_what_was_said(api: &impl Api) {
+    let fixture = Fixture::new();
+    let tree = fixture.tree(api).await;
+    let (session, word) = (&tree.session_id, fixture.word());
+    let file = format!("/src/{word}.rs");
+    let said = CompactSave {
+        key_decisions: Some(Entries(vec![json!(format!("Use {word}"))])),
+        active_tasks: Some(Entries(vec![json!(format!("Port {word}"))])),
+        modified_files: Some(vec![file.clone()]),
+        wave_state: Some(object(json!({"wave": 2}))),
+        ..save(session)
+    };
+    must(api.execute(said).await, "saving");
+    must(api.execute(save(session)).await, "saving without a word");
+    let kept = snapshot(api, session).await;
+    let snapshot_of = |answer: &SnapshotAnswer| answer.snapshot.as_ref().map(crate::JsonObject::to_map);
+    let kept = snapshot_of(&kept).unwrap_or_default();
+    assert_eq!(kept.get("key_decisions"), Some(&json!([format!("Use {word}")])), "{kept:?}");
+    assert_eq!(kept.get("wave_state"), Some(&json!({"wave": 2})), "{kept:?}");
+    assert_eq!(kept.get("modified_files"), Some(&json!([file])), "{kept:?}");
+    assert_eq!(kept["active_tasks"][0], json!(format!("Port {word}")), "{kept:?}");
+
+    let other = CompactSave { key_decisions: Some(Entries(vec![json!("Another")])), ..save(session) };
+    must(api.execute(other).await, "saving other decisions");
+    let kept = snapshot_of(&snapshot(api, session).await).unwrap_or_default();
+    assert_eq!(kept.get("key_decisions"), Some(&json!(["Another"])), "what is said now counts: {kept:?}");
+    let input = CompactRestore { max_tokens: Some(600), ..restore(session, &fixture.name("bot")) };
+    must(api.execute(input).await, "restoring");
+    must(api.execute(save(session)).await, "saving after the compaction");
+    let kept = snapshot_of(&snapshot(api, session).await).unwrap_or_default();
+    assert_eq!(kept.get("key_decisions"), Some(&json!([])), "that context is over: {kept:?}");
+}

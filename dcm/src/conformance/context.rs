@@ -13,7 +13,7 @@ use crate::api::context::{
 };
 use crate::api::messages::{MessageContent, MessageSend};
 use crate::api::requests::RequestCreate;
-use crate::api::subtasks::SubtaskCreate;
+use crate::api::subtasks::{SubtaskCreate, SubtaskUpdate};
 use crate::id::SubtaskId;
 use crate::model::{SubtaskStatus, Topic};
 
@@ -358,6 +358,69 @@ pub async fn messages_stay_unread(api: &impl Api) {
         data.messages.iter().all(|message| message.id != mail),
         "a message that was read is not in the context"
     );
+}
+
+/// A brief names what work waits for as long as that is open, whoever does it.
+pub async fn only_what_is_open_is_waited_for(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (agent, tree, word) = (fixture.name("bot"), fixture.tree(api).await, fixture.word());
+    let first = SubtaskCreate { description: format!("First {word}"), ..inputs::subtask(tree.task.id) };
+    let first = must(api.execute(first).await, "creating what is waited for").subtask.subtask.id;
+    let second = SubtaskCreate {
+        agent_id: Some(agent.clone()),
+        blocked_by: Some(vec![first]),
+        status: Some(SubtaskStatus::Running),
+        ..inputs::subtask(tree.task.id)
+    };
+    must(api.execute(second).await, "creating what waits");
+    let waits = format!("Waits for: First {word} (pending)");
+    let brief = compile(api, context(&agent, Some(&tree.session_id))).await.brief.content;
+    assert!(brief.contains(&waits), "what it waits for is named: {brief}");
+    let done = SubtaskUpdate { status: Some(SubtaskStatus::Completed), ..inputs::subtask_change(first) };
+    must(api.execute(done).await, "completing what is waited for");
+    let brief = compile(api, context(&agent, Some(&tree.session_id))).await.brief.content;
+    assert!(!brief.contains("Waits for"), "nothing is waited for any more: {brief}");
+}
+
+/// Work that is meant for an agent of its kind is in its brief, however much else is open.
+pub async fn work_for_a_kind_is_found_among_much(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (kind, tree, word) = (fixture.name("backend"), fixture.tree(api).await, fixture.word());
+    for (number, kind) in (0..25).map(|number| (number, "frontend-x")).chain([(99, &*kind)]) {
+        let input = SubtaskCreate {
+            description: format!("{word} {number}"),
+            agent_type: Some(kind.to_owned()),
+            ..inputs::subtask(tree.task.id)
+        };
+        must(api.execute(input).await, "creating work");
+    }
+    for (agent, agent_type) in [(kind.clone(), None), (fixture.name("bot"), Some(kind.clone()))] {
+        let asked = ContextGet { agent_type, ..context(&agent, Some(&tree.session_id)) };
+        let brief = compile(api, asked).await.brief.content;
+        let section = brief.split("## ").find(|section| section.starts_with("Current task"));
+        assert!(section.is_some_and(|section| section.contains(&format!("{word} 99"))), "{agent}: {brief}");
+    }
+}
+
+/// A session that an action or its client made has a project before the user has asked for anything.
+pub async fn a_session_has_its_project_before_any_request(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (agent, session, word) = (fixture.name("bot"), fixture.name("session"), fixture.word());
+    let project = fixture.project(api, "early").await;
+    let action = ActionRecord {
+        session_id: Some(session.clone()),
+        project_path: Some(project.path.clone()),
+        ..inputs::action("Bash")
+    };
+    record(api, action).await;
+    let mail = MessageSend { project_id: Some(project.id), ..letter(&fixture, &agent, &word) };
+    must(api.execute(mail).await, "sending a message in the project");
+    let input = ContextGet { max_tokens: Some(500), ..context(&agent, Some(&session)) };
+    let brief = compile(api, input).await.brief.content;
+    assert!(brief.contains(&project.path) && brief.contains(&word), "{brief}");
+    let data = raw(api, context(&agent, Some(&session))).await;
+    assert!(data.messages.iter().any(|message| message.content.as_str().contains(&word)), "{data:?}");
+    assert_eq!(data.project.map(|project| project.id), Some(project.id), "the project");
 }
 
 /// A brief never costs more than its budget, whatever there is to say.

@@ -151,3 +151,13 @@ pub async fn a_position_that_never_was_is_a_gap(api: &impl Api) {
     assert_eq!((&*gap.reason, gap.missed), ("epoch", beyond));
     assert!(gap.continues >= end && page.next >= gap.continues, "it goes on at the end: {gap:?}");
 }
+
+/// Nothing is asked for, nothing comes, and nothing is passed over.
+pub async fn none_are_listed_when_none_are_asked_for(api: &impl Api) {
+    let fixture = Fixture::new();
+    let start = head(api).await;
+    fixture.project(api, "none").await;
+    let page = events(api, EventList { limit: Some(0), after: Some(start), ..list() }).await;
+    assert_eq!((page.count, page.next), (0, start), "nothing was asked for");
+    assert!(page.head > start, "where the log ends");
+}

@@ -5,8 +5,10 @@ use futures_util::future::join_all;
 use super::expect::{close, invalid, invalid_with, must, same_order};
 use super::fixture::{Fixture, record};
 use super::inputs::{self, feedback, suggest};
+use super::scene::Scene;
 use crate::api::Api;
 use crate::api::actions::ActionRecord;
+use crate::api::ingest::Observation;
 use crate::api::routing::{RoutingStats, RoutingSuggest, Suggestion, Suggestions};
 use crate::model::ToolType;
 
@@ -289,4 +291,24 @@ pub async fn bad_input_says_what_is_missing(api: &impl Api) {
     invalid(api.execute(feedback(&tool, &["a\0b"], None)).await, "keywords");
     invalid(api.execute(feedback(&tool, &[&"w".repeat(256)], None)).await, "keywords");
     invalid(api.execute(feedback(&"t".repeat(256), &["word"], None)).await, "tool_name");
+}
+
+/// A transcript of long ago teaches what was right then: what is right now outvotes it, whatever is imported when.
+pub async fn what_was_right_long_ago_counts_little(api: &impl Api) {
+    const YEAR: i64 = 365 * 86_400_000;
+    let scene = Scene::new();
+    let (old, new, word) = (scene.fixture.name("Old"), scene.fixture.name("New"), scene.fixture.word());
+    let calls = (0..8).map(|n| (n, &new, 0)).take(2).chain((2..10).map(|n| (n, &old, YEAR)));
+    let observations = calls.map(|(n, tool, before)| {
+        let mut call = inputs::observed::tool(&format!("u{n}"), scene.at(n).plus_millis(-before), None);
+        if let Observation::ToolUsed { tool_name, input, .. } = &mut call {
+            (*tool_name, *input) = (tool.clone(), Some(word.clone()));
+        }
+        call
+    });
+    scene.send(api, observations.collect()).await;
+    let input = RoutingSuggest { prompt: Some(word), keywords: None, ..suggest("") };
+    let found = must(api.execute(input).await, "asking for suggestions").suggestions;
+    let names: Vec<_> = found.iter().take(2).map(|one| &one.tool_name).collect();
+    assert_eq!(names, [&new, &old], "two of now outvote eight of a year ago");
 }

@@ -79,6 +79,7 @@ macro_rules! for_each_conformance_case {
                 record_answers_what_was_recorded: action_record action_list;
                 long_texts_are_taken: action_record;
                 record_creates_session_and_project_and_counts: action_record session_get project_by_path;
+                an_action_of_a_subtask_makes_its_session: action_record session_get;
                 counters_go_on_from_what_is_there: action_record session_create session_get;
                 session_and_project_are_optional: action_record action_list;
                 at_most_ten_words_are_learned: action_record;
@@ -101,6 +102,7 @@ macro_rules! for_each_conformance_case {
                 suggestions_are_limited: routing_suggest;
                 suggestions_say_why: routing_suggest;
                 prompts_are_understood: routing_suggest;
+                what_was_right_long_ago_counts_little: routing_suggest ingest;
                 stats_are_ordered: routing_stats;
                 bad_input_says_what_is_missing: routing_suggest routing_feedback;
             }
@@ -162,6 +164,9 @@ macro_rules! for_each_conformance_case {
                 a_brief_names_the_current_task: context_get;
                 raw_data_is_complete: context_get;
                 a_context_belongs_to_its_session: context_get;
+                only_what_is_open_is_waited_for: context_get subtask_update;
+                work_for_a_kind_is_found_among_much: context_get;
+                a_session_has_its_project_before_any_request: context_get message_send;
                 messages_stay_unread: context_get context_generate message_inbox;
                 mail_is_that_of_the_kind_and_the_project: context_get;
                 a_brief_never_exceeds_its_budget: context_get context_generate;
@@ -173,6 +178,7 @@ macro_rules! for_each_conformance_case {
             agent_contexts {
                 work_leaves_a_context: agent_context_list agent_context_stats;
                 what_is_saved_comes_back: compact_save compact_snapshot compact_restore compact_status;
+                a_later_save_keeps_what_was_said: compact_save compact_snapshot compact_restore;
             }
             compact {
                 restore_marks_the_session: compact_restore compact_status;
@@ -187,6 +193,7 @@ macro_rules! for_each_conformance_case {
                 mail_to_a_type_reaches_agents_at_work: event_list message_send subtask_create auth_token;
                 foreign_channels_are_refused: event_list auth_token;
                 a_position_that_never_was_is_a_gap: event_list;
+                none_are_listed_when_none_are_asked_for: event_list;
             }
             hooks {
                 events_become_a_tree: hook;

@@ -2,6 +2,7 @@
 
 use super::BriefOptions;
 use super::files::{self, Files};
+use super::summary::pieces;
 use super::template::Part;
 use super::text::{ago, cut, flat, members_of, short_id, span, words_of};
 use crate::api::context::{ContextMessage, ContextSource};
@@ -167,7 +168,11 @@ impl Collector<'_> {
 
     fn is_own(&self, work: &BriefWork) -> bool {
         let agent = Some(self.options.agent_id.as_str());
-        work.agent_id.as_deref() == agent || (work.agent_id.is_none() && work.agent_type.as_deref() == agent)
+        let is_main = self.options.agent_id == self.options.session_id;
+        work.agent_id.as_deref() == agent
+            || (work.agent_id.is_none() && work.agent_type.as_deref() == agent)
+            // The main agent's list of tasks names nobody.
+            || (is_main && work.agent_id.is_none() && work.agent_type.is_none())
     }
 
     /// Whether a piece of work says nothing but what the newest request says: that the main agent is at it.
@@ -208,10 +213,11 @@ impl Collector<'_> {
         let open: Vec<String> = work
             .blocked_by
             .iter()
-            .filter_map(|id| match self.rows.work.iter().find(|other| other.id == *id) {
-                Some(other) if other.status == SubtaskStatus::Completed => None,
-                Some(other) => Some(format!("{} ({})", Self::describe(other, width), other.status)),
-                None => Some(format!("subtask …{}", short_id(*id))),
+            .filter_map(|id| self.rows.blockers.iter().find(|other| other.id == *id))
+            .filter(|other| other.status != SubtaskStatus::Completed)
+            .map(|other| match other.description.as_deref() {
+                Some(text) => format!("{} ({})", cut(text, width), other.status),
+                None => format!("subtask …{} ({})", short_id(other.id), other.status),
             })
             .take(3)
             .collect();
@@ -366,7 +372,10 @@ impl Collector<'_> {
             let urgent = if message.priority >= 5 { "urgent, " } else { "" };
             let from = cut(message.from_agent.as_deref().unwrap_or("system"), 60);
             let topic = cut(message.topic.as_deref().unwrap_or("message"), 40);
-            format!("- {from} ({urgent}{topic}): {}", cut(&words_of(&message.content), width))
+            match cut(&words_of(&message.content), width) {
+                words if words.is_empty() => format!("- {from} ({urgent}{topic})"),
+                words => format!("- {from} ({urgent}{topic}): {words}"),
+            }
         };
         for (place, message) in self.rows.messages.iter().enumerate() {
             let urgency = 0.4 + 0.06 * f64::from(message.priority.clamp(0, 10));
@@ -409,10 +418,20 @@ impl Collector<'_> {
             Some(saved) => source("summary", &saved.id.to_string(), "Summary of a compaction".to_owned()),
             None => source("summary", &self.options.session_id, "Summary that was given".to_owned()),
         };
-        for (place, line) in text.lines().filter(|line| !line.trim().is_empty()).take(400).enumerate() {
-            // A heading inside the section must not look like one of the brief.
-            let line = flat(line).trim_start_matches(['#', ' ']).to_owned();
-            self.add(Part::Summary, falling(place, 30.0), vec![line], id.clone());
+        let pieces = pieces(&text);
+        // What is to be done next is worth most, then what was wanted at first and what was done last.
+        let mut ahead = 0;
+        for (place, piece) in pieces.iter().enumerate() {
+            let from_end = pieces.len() - 1 - place;
+            let score = if piece.is_ahead {
+                ahead += 1;
+                falling(ahead - 1, 8.0)
+            } else {
+                0.4 * falling(place, 6.0).max(falling(from_end, 3.0))
+            };
+            let line = format!("- {}", piece.text);
+            let forms = vec![cut(&line, 160), cut(&line, 330), line];
+            self.add(Part::Summary, score, forms, id.clone());
         }
     }
 

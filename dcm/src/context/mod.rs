@@ -16,6 +16,7 @@ mod pack;
 mod quote;
 #[cfg(test)]
 mod sessions;
+mod summary;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -144,7 +145,8 @@ fn request(rows: &BriefRows) -> Request {
         summary: format!("Request: {}", text::cut(&prompt.text, 50)),
         line: None,
     };
-    Request { lines: added.chain(prompt.text.lines()).map(str::to_owned).collect(), source: Some(source) }
+    let lines = added.chain(prompt.text.lines()).map(str::to_owned).collect();
+    Request { lines, whole: prompt.whole, source: Some(source) }
 }
 
 /// What is open in a session, for a snapshot.

@@ -8,6 +8,8 @@ use crate::api::context::ContextSource;
 pub(super) struct Request {
     /// The lines, as the user wrote them; the newest words first.
     pub(super) lines: Vec<String>,
+    /// Whether that is all the user wrote.
+    pub(super) whole: bool,
     pub(super) source: Option<ContextSource>,
 }
 
@@ -38,7 +40,7 @@ impl Quote {
         for (place, line) in lines.iter().enumerate() {
             let line = format!("> {}", line.replace(char::is_control, " ").trim_end());
             let cost = counter.tenths(&line);
-            let more = if place + 1 < lines.len() { 30 } else { 0 };
+            let more = if place + 1 < lines.len() || !request.whole { 30 } else { 0 };
             if used + cost + more <= room {
                 used += cost;
                 quoted.push(line);
@@ -51,7 +53,12 @@ impl Quote {
             }
             return Self { lines: quoted, whole: false };
         }
-        Self { lines: quoted, whole: true }
+        if !request.whole
+            && let Some(last) = quoted.last_mut()
+        {
+            last.push_str(" …");
+        }
+        Self { lines: quoted, whole: request.whole }
     }
 
     /// What it costs without its heading, in tenths of a token.
@@ -108,7 +115,7 @@ mod tests {
 
     fn quoted(text: &str, room: usize) -> Quote {
         let lines = text.lines().map(str::to_owned).collect();
-        Quote::of(&Request { lines, source: None }, &Estimate, room)
+        Quote::of(&Request { lines, whole: true, source: None }, &Estimate, room)
     }
 
     #[test]
@@ -118,6 +125,13 @@ mod tests {
             assert!(quote.whole, "{text}");
             assert!(quote.lines.last().is_some_and(|line| line.ends_with('…')), "{text}");
         }
+    }
+
+    #[test]
+    fn what_was_cut_before_is_not_whole() {
+        let request = Request { lines: vec!["the beginning".to_owned()], whole: false, source: None };
+        let quote = Quote::of(&request, &Estimate, 1000);
+        assert_eq!((quote.whole, quote.lines), (false, vec!["> the beginning …".to_owned()]));
     }
 
     #[test]

@@ -23,6 +23,7 @@ fn prompt(text: &str) -> BriefPrompt {
     BriefPrompt {
         id: RequestId::from(uuid::Uuid::from_u128(1)),
         text: text.to_owned(),
+        whole: true,
         added: Vec::new(),
         status: RequestStatus::Active,
         created_at: ago(30),

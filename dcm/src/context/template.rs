@@ -85,7 +85,7 @@ const fn section(part: Part, heading: &'static str, worth: f64, floor: usize) ->
 const HEAD: Section = section(Part::Head, "", 30.0, 0);
 const REQUEST: Section = section(Part::Request, "Newest request", 100.0, 0);
 const DECISIONS: Section = section(Part::Decisions, "Decided before the compaction", 9.0, 5);
-const SUMMARY: Section = section(Part::Summary, "Summary before the compaction", 1.5, 0);
+const SUMMARY: Section = section(Part::Summary, "Summary before the compaction", 8.0, 6);
 const EARLIER: Section = section(Part::Earlier, "Earlier requests, newest first", 4.0, 0);
 const BEFORE: Section = section(Part::Before, "This agent in other sessions of the project", 3.0, 0);
 const STEPS: Section = section(Part::Steps, "Last tool calls, newest first", 2.0, 0);
@@ -98,9 +98,9 @@ const ORCHESTRATOR: Template = Template {
         REQUEST,
         section(Part::Blocked, "Blocked agents", 14.0, 8),
         section(Part::Task, "This agent's own work", 12.0, 6),
-        section(Part::Work, "Open work", 9.0, 12),
-        section(Part::Results, "What came back, newest first", 12.0, 18),
-        section(Part::Failures, "Failed when last tried, newest first", 14.0, 22),
+        section(Part::Work, "Open work", 9.0, 10),
+        section(Part::Results, "What came back, newest first", 12.0, 16),
+        section(Part::Failures, "Failed when last tried, newest first", 14.0, 21),
         section(Part::Messages, "Unread messages", 7.0, 8),
         DECISIONS,
         section(Part::Changed, "Files changed (how often), most relevant first", 6.0, 14),
@@ -118,12 +118,12 @@ const DEVELOPER: Template = Template {
     sections: &[
         HEAD,
         REQUEST,
-        section(Part::Task, "Current task", 20.0, 14),
+        section(Part::Task, "Current task", 20.0, 12),
         section(Part::Blocked, "Blocked", 12.0, 6),
         section(Part::Failures, "Failed when last tried, newest first", 14.0, 24),
         section(Part::Changed, "Files changed (how often), most relevant first", 6.5, 18),
         section(Part::Read, "Files read, most relevant first", 4.5, 6),
-        section(Part::Results, "What came back, newest first", 12.0, 16),
+        section(Part::Results, "What came back, newest first", 12.0, 14),
         section(Part::Messages, "Unread messages", 6.0, 6),
         section(Part::Work, "Open work of others", 4.0, 3),
         DECISIONS,

@@ -74,7 +74,7 @@ fn work() -> impl Strategy<Value = BriefWork> {
 fn rows() -> impl Strategy<Value = BriefRows> {
     let prompt =
         (id(), words(), proptest::collection::vec(words(), 0..2), at()).prop_map(|(id, text, added, at)| {
-            BriefPrompt { id, text, added, status: RequestStatus::Active, created_at: at }
+            BriefPrompt { id, text, whole: true, added, status: RequestStatus::Active, created_at: at }
         });
     let message = (id(), proptest::option::of(words()), object(), 0..11, at()).prop_map(
         |(id, from_agent, content, priority, created_at)| ContextMessage {
@@ -147,6 +147,7 @@ fn rows() -> impl Strategy<Value = BriefRows> {
                 project,
                 prompts,
                 work,
+                blockers: Vec::new(),
                 messages,
                 blockings,
                 files,

@@ -1,7 +1,7 @@
 //! Words for a line of a brief.
 
 use crate::id::SubtaskId;
-use crate::json::JsonObject;
+use crate::json::{JsonObject, WORDS};
 use crate::time::Timestamp;
 
 /// `text` on one line.
@@ -96,8 +96,7 @@ pub(super) fn span(millis: i64) -> String {
 
 /// What an object says in words: the member that people read, else all of it.
 pub(super) fn words_of(object: &JsonObject) -> String {
-    let told = ["message", "text", "summary", "result", "output", "content", "error"];
-    let words = told.iter().find_map(|name| match object.get(name) {
+    let words = WORDS.iter().find_map(|name| match object.get(name) {
         Some(serde_json::Value::String(words)) if !words.trim().is_empty() => Some(words),
         _ => None,
     });

@@ -53,15 +53,16 @@ impl Dcm {
     pub(super) async fn compiled(&self, options: BriefOptions) -> Result<CompiledBrief> {
         let now = self.now();
         let steps = u32::try_from(options.history_limit.unwrap_or(10)).unwrap_or(10);
+        let agent_type = options.agent_type();
         let query = BriefQuery {
             agent_id: options.agent_id.clone(),
+            agent_type: agent_type.clone(),
             session_id: options.session_id.clone(),
             project_id: options.project_id,
             steps: if options.include_history { steps } else { 0 },
             now,
         };
         let rows = self.store().brief(query).await?;
-        let agent_type = options.agent_type();
         let compiled = context::compile(&options, &agent_type, &rows, now, &*self.config().token_counter);
         let brief = Brief {
             id: self.shared.ids.next(),

@@ -45,14 +45,16 @@ impl Run<EventList> for Dcm {
         if kind == Channel::Metrics {
             return Err(Error::invalid_field("Validation failed", "channel", "metrics are not kept"));
         }
-        let limit = operation.limit.unwrap_or(100).clamp(1, MAX_LIMIT);
+        let limit = operation.limit.unwrap_or(100).min(MAX_LIMIT);
         let after = operation.after.unwrap_or(Position::START);
-        let page = self.feed().page(after, Some(name), limit).await?;
-        let events: Vec<EventView> = page.entries.iter().map(|entry| view(entry, name)).collect();
+        let page = self.feed().page(after, Some(name), limit.max(1)).await?;
+        let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+        let events: Vec<EventView> = page.entries.iter().take(shown).map(|entry| view(entry, name)).collect();
         Ok(EventPage {
             count: events.len(),
             events,
-            next: page.next,
+            // Whoever asks for none learns where the log stands, and misses nothing.
+            next: if limit == 0 { after } else { page.next },
             head: page.head,
             gap: page.gap.map(GapView::from),
         })

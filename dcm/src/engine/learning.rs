@@ -18,6 +18,7 @@ use crate::model::{KeywordScore, ToolType};
 use crate::position::Position;
 use crate::routing::{DEFAULT_CAPACITY, Lesson, Outcome, Scorer};
 use crate::storage::{KeptLesson, NewLessons, Storage};
+use crate::time::Timestamp;
 
 /// How long what was learned may wait to be written: as much of the log is read again after a crash.
 const WRITE_AFTER: Duration = Duration::from_secs(5);
@@ -52,6 +53,8 @@ struct Used {
     said: Option<String>,
     #[serde(default)]
     keywords: Vec<String>,
+    #[serde(default)]
+    called_at: Option<Timestamp>,
 }
 
 /// What the event of a feedback says.
@@ -74,7 +77,8 @@ fn lesson(entry: &Entry) -> Option<Lesson> {
                 tool_name: used.tool_name,
                 tool_type: Some(used.tool_type),
                 outcome: Outcome::of_use(used.exit_code == 0),
-                at: entry.at,
+                // A transcript of last year teaches what was right then.
+                at: used.called_at.map_or(entry.at, |called| called.min(entry.at)),
             })
         }
         "routing.feedback" => {

@@ -9,7 +9,7 @@ use crate::api::actions::{
     ActionDelete, ActionDeleteBySession, ActionRecord, ActionRecorded, ActionsDeleted,
 };
 use crate::api::blocking::{Block, Blocked, BlockingDelete, Unblock, Unblocked};
-use crate::api::compact::{CompactSave, CompactSaved, Entries};
+use crate::api::compact::{CompactSave, CompactSaved};
 use crate::api::context::{CompactRestore, CompactRestored, ContextGenerate, ContextGenerated};
 use crate::api::ingest::{Ingest, Ingested};
 use crate::api::messages::{MessageSend, MessageSent, ReceiptAcknowledge};
@@ -169,6 +169,7 @@ impl Dcm {
     async fn snapshot(&self, operation: CompactSave, by_hook: bool) -> Result<SaveSnapshot> {
         let query = BriefQuery {
             agent_id: operation.agent_id.clone().unwrap_or_else(|| operation.session_id.clone()),
+            agent_type: String::new(),
             session_id: operation.session_id.clone(),
             project_id: None,
             steps: 0,
@@ -176,15 +177,12 @@ impl Dcm {
         };
         // What the client does not say, the store knows.
         let rows = self.store().brief(query).await?;
-        let active_tasks =
-            operation.active_tasks.unwrap_or_else(|| Entries(crate::context::open_work(&rows)));
-        let modified_files = operation.modified_files.unwrap_or_else(|| crate::context::changed_files(&rows));
-        let snapshot = serde_json::json!({
+        let said = serde_json::json!({
             "context_summary": operation.context_summary,
-            "active_tasks": active_tasks,
-            "modified_files": modified_files,
-            "key_decisions": operation.key_decisions.unwrap_or_default(),
-            "agent_states": operation.agent_states.unwrap_or_default(),
+            "active_tasks": operation.active_tasks,
+            "modified_files": operation.modified_files,
+            "key_decisions": operation.key_decisions,
+            "agent_states": operation.agent_states,
             "wave_state": operation.wave_state,
         });
         Ok(SaveSnapshot {
@@ -192,7 +190,9 @@ impl Dcm {
             agent_id: operation.agent_id,
             trigger: operation.trigger,
             summary: operation.context_summary,
-            snapshot: JsonObject::from_value(snapshot),
+            said: JsonObject::from_value(said),
+            open_work: crate::context::open_work(&rows),
+            changed_files: crate::context::changed_files(&rows),
             by_hook,
         })
     }

@@ -11,6 +11,8 @@ use crate::time::Timestamp;
 pub struct BriefQuery {
     /// The agent.
     pub agent_id: String,
+    /// What kind of agent it is: work that waits for one of its kind is its own, too.
+    pub agent_type: String,
     /// The session it is scoped to.
     pub session_id: String,
     /// The project, if the caller names one; else that of the session.
@@ -30,6 +32,8 @@ pub struct BriefRows {
     pub prompts: Vec<BriefPrompt>,
     /// Pieces of work of the session: those of the agent, what is open, and what ended last; oldest first.
     pub work: Vec<BriefWork>,
+    /// What the open ones among them wait for, whatever became of it.
+    pub blockers: Vec<BriefBlocker>,
     /// Unread messages to the agent, the most urgent first.
     pub messages: Vec<ContextMessage>,
     /// Who blocks the agent, whom it blocks, and who blocks agents with open work in the session; newest first.
@@ -55,6 +59,8 @@ pub struct BriefPrompt {
     pub id: RequestId,
     /// What the user wrote; its beginning, when it is very long.
     pub text: String,
+    /// Whether that is all of it.
+    pub whole: bool,
     /// What the user added while the agent was at work.
     pub added: Vec<String>,
     /// Where the request stands.
@@ -90,6 +96,17 @@ pub struct BriefWork {
     pub blocked_by: Vec<SubtaskId>,
     /// What came out of it.
     pub result: Option<JsonObject>,
+}
+
+/// A piece of work that another one waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BriefBlocker {
+    /// The subtask.
+    pub id: SubtaskId,
+    /// What is to be done; its beginning.
+    pub description: Option<String>,
+    /// Where it stands.
+    pub status: SubtaskStatus,
 }
 
 /// That one agent blocks another.

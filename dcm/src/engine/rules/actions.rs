@@ -17,6 +17,7 @@ use crate::observe::{TEXT_LIMIT, cut_text};
 use crate::redact::redact;
 use crate::routing::{extract_keywords, taught_text};
 use crate::storage::{Command, Footprint, State, agent_channels, session_channel};
+use crate::time::Timestamp;
 
 /// What the event of a recorded action says. What it teaches is for those who may read the action.
 #[derive(Serialize)]
@@ -31,7 +32,13 @@ struct ActionCreated<'a> {
     said: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keywords: Option<&'a [String]>,
+    /// When the call was made, where that was not just now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    called_at: Option<Timestamp>,
 }
+
+/// Calls that were made longer ago than this, in milliseconds, are told with their time.
+const JUST_NOW: i64 = 60_000;
 
 /// Inserts an action, counts it in its session and announces it, with what the scorer learns from it.
 pub(super) fn record_action(state: &mut State, action: Action, attempt: &Attempt, teaching: &Teaching) {
@@ -54,11 +61,13 @@ pub(super) fn record_action(state: &mut State, action: Action, attempt: &Attempt
         subtask_id: action.subtask_id,
         said: None,
         keywords: None,
+        called_at: None,
     };
     let summary = JsonObject::from_members(&event);
     if let Some(said) = &teaching.said {
         event.said = Some(said);
         event.keywords = Some(&teaching.keywords);
+        event.called_at = Some(action.created_at).filter(|called| state.now.millis_since(*called) > JUST_NOW);
     }
     let data = JsonObject::from_members(&event);
     state.emit_raw("action.created", channels, data, summary);
@@ -153,23 +162,25 @@ impl Command for RecordAction {
         {
             return Err(unknown_parent("Subtask", id));
         }
-        let project = self.path().map(|path| ensure_project(state, path).id);
+        // A client that names the subtask only means its session, and its project.
+        let request = operation.subtask_id.and_then(|id| state.subtasks.get(&id));
+        let request = request.and_then(|subtask| state.request_of_task(subtask.task_list_id));
+        let of_subtask = request.map(|request| request.session_id.clone()).filter(|id| !id.is_empty());
+        let project_of_subtask = request.and_then(|request| request.project_id);
+        let project = self.path().map(|path| ensure_project(state, path).id).or(project_of_subtask);
         let now = state.now;
-        if let Some(session) = self.session() {
+        let session = self.session().map(str::to_owned).or_else(|| of_subtask.clone());
+        if let Some(session) = session.as_deref() {
             ensure_session(state, session, project, now);
         }
         let mut metadata = serde_json::Map::new();
         if let Some(path) = self.path() {
             metadata.insert("project_path".to_owned(), path.into());
         }
-        // A client that names the subtask only means its session.
-        let of_subtask = operation.subtask_id.and_then(|id| state.subtasks.get(&id));
-        let of_subtask = of_subtask.and_then(|subtask| state.session_of_task(subtask.task_list_id));
-        let of_subtask = of_subtask.map(str::to_owned);
         let action = Action {
             id: state.ids.next(),
             subtask_id: operation.subtask_id,
-            session_id: self.session().or(of_subtask.as_deref()).map(str::to_owned),
+            session_id: session,
             tool_use_id: None,
             tool_name: operation.tool_name.clone(),
             tool_type: operation.tool_type,

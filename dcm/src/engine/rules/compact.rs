@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::sessions::{emit_session, note_work};
 use crate::api::compact::{CompactSaved, SavedSnapshot};
@@ -93,7 +93,12 @@ pub(crate) struct SaveSnapshot {
     pub(crate) agent_id: Option<String>,
     pub(crate) trigger: Option<String>,
     pub(crate) summary: Option<String>,
-    pub(crate) snapshot: JsonObject,
+    /// What the caller says; nothing (null) where it leaves that to the store.
+    pub(crate) said: JsonObject,
+    /// What is open, as the store knows it.
+    pub(crate) open_work: Vec<Value>,
+    /// What was changed, as the store knows it.
+    pub(crate) changed_files: Vec<String>,
     /// Whether a hook announced the compaction: it may do so several times, for one snapshot.
     pub(crate) by_hook: bool,
 }
@@ -113,6 +118,49 @@ impl SaveSnapshot {
     }
 }
 
+impl SaveSnapshot {
+    /// What was saved before, if no compaction came after it: it is about the same context.
+    fn earlier(&self, state: &State) -> Option<JsonObject> {
+        let of_session = || state.compactions.iter().filter(|one| one.session_id == self.session_id);
+        let saved =
+            of_session().filter(|one| one.snapshot.is_some()).max_by_key(|one| (one.created_at, one.id))?;
+        let compacted = of_session().filter(|one| !one.external_key.starts_with(SAVED));
+        let is_over = compacted.map(|one| one.created_at).max().is_some_and(|last| last >= saved.created_at);
+        saved.snapshot.clone().filter(|_| !is_over)
+    }
+
+    /// What is kept: what the caller says now, else what was said before of the same context, with what the store knows.
+    fn snapshot(&self, earlier: Option<&JsonObject>) -> JsonObject {
+        let list = |name: &str| match earlier.and_then(|earlier| earlier.get(name)) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        };
+        let mut kept = self.said.to_map();
+        for (name, value) in &mut kept {
+            if !value.is_null() {
+                continue;
+            }
+            *value = match name.as_str() {
+                "active_tasks" => {
+                    // Tasks with an id are the store's own of then.
+                    let said = list(name).into_iter().filter(|task| task.get("id").is_none());
+                    said.chain(self.open_work.iter().cloned()).collect()
+                }
+                "modified_files" => {
+                    let mut files: Vec<Value> = self.changed_files.iter().cloned().map(Value::from).collect();
+                    files.extend(list(name).into_iter().filter(|file| {
+                        file.as_str().is_none_or(|file| !self.changed_files.iter().any(|known| known == file))
+                    }));
+                    files.into()
+                }
+                "key_decisions" | "agent_states" => list(name).into(),
+                _ => earlier.and_then(|earlier| earlier.get(name)).unwrap_or_default(),
+            };
+        }
+        JsonObject::from_map(&kept)
+    }
+}
+
 /// How the keys of snapshots begin.
 const SAVED: &str = "save:";
 /// How the keys of snapshots begin that a hook asked for.
@@ -123,9 +171,7 @@ impl Command for SaveSnapshot {
 
     fn footprint(&self, footprint: &mut Footprint) {
         footprint.sessions.insert(self.session_id.clone());
-        if self.by_hook {
-            footprint.session_compactions.insert(self.session_id.clone());
-        }
+        footprint.session_compactions.insert(self.session_id.clone());
     }
 
     fn decide(&self, state: &mut State) -> Result<CompactSaved> {
@@ -138,6 +184,7 @@ impl Command for SaveSnapshot {
             };
             return Ok(CompactSaved { success: true, snapshot });
         }
+        let snapshot = self.snapshot(self.earlier(state).as_ref());
         note_work(state, &self.session_id);
         let id = state.ids.next();
         let kind = if self.by_hook { SAVED_BY_HOOK } else { SAVED };
@@ -147,7 +194,7 @@ impl Command for SaveSnapshot {
             external_key: format!("{kind}{id}"),
             trigger: self.trigger.clone(),
             summary: self.summary.clone(),
-            snapshot: Some(self.snapshot.clone()),
+            snapshot: Some(snapshot),
             metadata: JsonObject::from_value(json!({"agent_id": self.agent_id})),
             created_at: state.now,
         };

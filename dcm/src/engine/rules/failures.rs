@@ -28,6 +28,8 @@ pub(in crate::engine::rules) struct Attempt {
     words: String,
     /// The same text for the same thing that is tried.
     subject: String,
+    /// What was tried besides, and has succeeded if the whole did.
+    steps: Vec<String>,
 }
 
 impl Attempt {
@@ -36,8 +38,57 @@ impl Attempt {
         let path = || file_paths.first().cloned().unwrap_or_default();
         let words = input.map(attempt_of).filter(|attempt| !attempt.is_empty()).unwrap_or_else(path);
         let subject = subject(tool, input, &words);
-        Self { words, subject }
+        let steps = match input.filter(|_| tool == "Bash") {
+            Some(input) => {
+                let command = text_member(input, "command");
+                let steps = steps(command.as_deref().unwrap_or(input));
+                steps.into_iter().map(|step| self::subject(tool, None, &flat(step))).collect()
+            }
+            None => Vec::new(),
+        };
+        Self { words, subject, steps }
     }
+
+    fn subjects(self) -> impl Iterator<Item = String> {
+        std::iter::once(self.subject).chain(self.steps)
+    }
+}
+
+/// The steps of a command that succeeds only if each of them does: those between `&&`, if nothing else joins them.
+fn steps(command: &str) -> Vec<&str> {
+    let (mut steps, mut start) = (Vec::new(), 0);
+    let (mut quote, mut depth, mut before) = (None, 0_u32, ' ');
+    let command = command.trim();
+    let mut letters = command.char_indices().peekable();
+    while let Some((at, letter)) = letters.next() {
+        let next = letters.peek().map(|(_, next)| *next);
+        match (quote, letter) {
+            (None | Some('"'), '\\') => drop(letters.next()),
+            (Some(open), _) if open == letter => quote = None,
+            (None, '\'' | '"' | '`') => quote = Some(letter),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, _) if depth > 0 => {}
+            (None, '&') if next == Some('&') => {
+                letters.next();
+                steps.push(&command[start..at]);
+                start = at + 2;
+            }
+            // As in `2>&1` and `&>`.
+            (None, '&') if before == '>' || next == Some('>') => {}
+            (None, '|') if next != Some('|') && before != '|' => {}
+            // The outcome of the whole does not say how each of these ended.
+            (None, '&' | '|' | ';' | '\n') => return Vec::new(),
+            (None, '#') if before.is_whitespace() => return Vec::new(),
+            _ => {}
+        }
+        before = letter;
+    }
+    if steps.is_empty() || quote.is_some() || depth > 0 {
+        return Vec::new();
+    }
+    steps.push(&command[start..]);
+    steps
 }
 
 /// A command is what it says, whole: with another argument or pipe it is another one, whose success proves nothing.
@@ -92,17 +143,32 @@ fn detail(output: &str) -> Option<String> {
     telling.or_else(|| lines.next()).map(|line| cut_text(&flat(line), DETAIL_LIMIT))
 }
 
+/// Whether the user kept the client from making the call: nothing was tried, so nothing failed.
+fn was_refused(output: &str) -> bool {
+    const WORDS: [&str; 3] = [
+        "The user doesn't want to proceed with this tool use",
+        "The user doesn't want to take this action",
+        "[Request interrupted by user",
+    ];
+    WORDS.iter().any(|words| output.trim_start().starts_with(words))
+}
+
 /// Keeps the failures of a session up to date with the outcome of one more tool call.
 pub(in crate::engine::rules) fn note_outcome(state: &mut State, action: &Action, attempt: &Attempt) {
     let Some(session) = action.session_id.as_deref() else { return };
     if action.is_unanswered() {
         return;
     }
-    let subject = attempt.subject.clone();
     if action.succeeded() {
-        state.note_success(session, subject, action.created_at);
+        for subject in std::iter::once(&attempt.subject).chain(&attempt.steps) {
+            state.note_success(session, subject.clone(), action.created_at);
+        }
         return;
     }
+    if action.output.as_deref().is_some_and(was_refused) {
+        return;
+    }
+    let subject = attempt.subject.clone();
     let failure = OpenFailure {
         action_id: action.id,
         tool_name: action.tool_name.clone(),
@@ -112,10 +178,10 @@ pub(in crate::engine::rules) fn note_outcome(state: &mut State, action: &Action,
         times: 1,
         failed_at: action.created_at,
     };
-    let subject_of = |success: &LaterSuccess| {
-        Attempt::of(&success.tool_name, success.input.as_deref(), &success.file_paths).subject
+    let subjects_of = |success: &LaterSuccess| {
+        Attempt::of(&success.tool_name, success.input.as_deref(), &success.file_paths).subjects()
     };
-    state.note_failure(session, subject, failure, subject_of);
+    state.note_failure(session, subject, failure, subjects_of);
 }
 
 #[cfg(test)]
@@ -142,10 +208,40 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_proves_each_of_its_steps() {
+        assert_eq!(steps("bd sync 2>&1 && git push 2>&1"), ["bd sync 2>&1 ", " git push 2>&1"]);
+        assert_eq!(steps("a | tail && (b || c) && echo 'x && y; z'").len(), 3);
+        for none in [
+            "a",
+            "a && b || c",
+            "a && b; c",
+            "a && b\nc",
+            "a & b && c",
+            "a && \"b",
+            "a # b && c",
+            "f(a && b)",
+        ] {
+            assert!(steps(none).is_empty(), "{none}: {:?}", steps(none));
+        }
+        let attempt = Attempt::of("Bash", Some(r#"{"command":"bd sync && git  push"}"#), &[]);
+        let subjects: Vec<_> = attempt.subjects().collect();
+        assert_eq!(subjects, ["Bash:bd sync && git push", "Bash:bd sync", "Bash:git push"]);
+    }
+
+    #[test]
     fn long_subjects_stay_apart_and_short() {
         let long = |end: &str| subject_of("Bash", &format!("echo {}{end}", "é".repeat(500)), &[]);
         assert_ne!(long("1"), long("2"));
         assert!(long("1").len() <= 200);
+    }
+
+    #[test]
+    fn what_the_user_refused_has_not_failed() {
+        assert!(was_refused(
+            "The user doesn't want to proceed with this tool use. The tool use was rejected"
+        ));
+        assert!(was_refused("[Request interrupted by user for tool use]"));
+        assert!(!was_refused("error: The user doesn't want to proceed with this tool use"));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::cmp::Reverse;
 use super::value::{Row, Statement};
 use crate::api::context::{ContextMessage, ContextProject};
 use crate::error::{Error, Result};
-use crate::json::JsonObject;
+use crate::json::{JsonObject, WORDS};
 use crate::model::{RequestStatus, SubtaskStatus};
+use crate::observe::text_member;
 use crate::storage::{
-    BriefBlocking, BriefContext, BriefFailure, BriefFile, BriefPrompt, BriefQuery, BriefRows, BriefSnapshot,
-    BriefStep, BriefSummary, BriefWork, OpenFailure,
+    BriefBlocker, BriefBlocking, BriefContext, BriefFailure, BriefFile, BriefPrompt, BriefQuery, BriefRows,
+    BriefSnapshot, BriefStep, BriefSummary, BriefWork, OpenFailure,
 };
 
 /// The first column, that says of what kind a row is.
@@ -29,6 +30,7 @@ const BYTES: usize = 15;
 pub(super) fn brief_statement(query: BriefQuery) -> Statement {
     Statement::new("brief")
         .with("agent", query.agent_id)
+        .with("agent_type", query.agent_type)
         .with("session_id", query.session_id)
         .with("project_id", query.project_id)
         .with("steps", query.steps)
@@ -37,9 +39,12 @@ pub(super) fn brief_statement(query: BriefQuery) -> Statement {
 
 fn prompt(row: &mut Row) -> Result<BriefPrompt> {
     let added = row.opt_text(TEXT + 2)?;
+    let text = row.text(TEXT)?;
     Ok(BriefPrompt {
         id: row.id(ID)?,
-        text: row.text(TEXT)?,
+        whole: i64::try_from(text.chars().count())
+            .is_ok_and(|kept| row.int(NUMBER).is_ok_and(|all| all <= kept)),
+        text,
         // Anybody may have written the metadata: what is no list of texts is none.
         added: added.and_then(|added| serde_json::from_str(&added).ok()).unwrap_or_default(),
         status: row.opt_word(TEXT + 1)?.unwrap_or(RequestStatus::Active),
@@ -70,9 +75,11 @@ fn message(row: &mut Row) -> Result<ContextMessage> {
         id: row.id(ID)?,
         from_agent: row.opt_text(TEXT)?,
         topic: row.opt_text(TEXT + 1)?,
-        // A very long one was cut in the database, and is no document any more.
-        content: JsonObject::parse(&content)
-            .unwrap_or_else(|_| JsonObject::from_value(serde_json::json!({ "message": content }))),
+        // A very long one was cut in the database, and is no document any more; its beginning says the same.
+        content: JsonObject::parse(&content).unwrap_or_else(|_| {
+            let words = WORDS.iter().find_map(|name| text_member(&content, name));
+            JsonObject::from_value(serde_json::json!({ "message": words.unwrap_or(content) }))
+        }),
         is_broadcast: row.opt_text(TEXT + 3)?.is_none(),
         priority: row.opt_int32(NUMBER)?.unwrap_or(0),
         created_at: row.time(TIME)?,
@@ -144,6 +151,11 @@ pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
                 agent_id: row.opt_text(TEXT + 3)?,
             }),
             8 => brief.steps.push(step(row)?),
+            12 => brief.blockers.push(BriefBlocker {
+                id: row.id(ID)?,
+                description: row.opt_text(TEXT)?,
+                status: row.opt_word(TEXT + 1)?.unwrap_or(SubtaskStatus::Pending),
+            }),
             9 => {
                 let (id, text, created_at) = (row.id(ID)?, row.text(TEXT)?, row.time(TIME)?);
                 brief.summary = Some(BriefSummary { id, text, created_at });

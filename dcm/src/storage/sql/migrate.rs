@@ -40,7 +40,7 @@ const SQLITE: &[Migration] = migrations! { "sqlite":
     7 "0007_fewer_indexes",
     8 "0008_delivery",
     9 "0009_cleanup",
-    10 "0010_steps",
+    10 "0010_briefs",
 };
 
 const POSTGRES: &[Migration] = migrations! { "postgres":
@@ -52,7 +52,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     6 "0006_brief",
     8 "0008_delivery",
     9 "0009_cleanup",
-    10 "0010_steps",
+    10 "0010_briefs",
 };
 
 /// Every migration of `dialect`, oldest first.

@@ -440,7 +440,8 @@ impl<D: Driver> ReadStore for SqlStore<D> {
                 project,
             ];
             if query.messages {
-                statements.push(of_agent("context_messages").with("now", query.now));
+                let messages = of_agent("context_messages").with("now", query.now);
+                statements.push(messages.with("project_id", query.project_id));
             }
             if query.blocking {
                 statements.push(Statement::new("context_blockings").with("agent", agent()));

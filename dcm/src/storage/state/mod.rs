@@ -390,22 +390,23 @@ impl State {
     }
 
     /// Notes that what `subject` stands for failed in `session`, unless a stored call of the same succeeded since;
-    /// `subject_of` says what such a call stands for.
-    pub fn note_failure(
+    /// `subjects_of` says what such a call stands for.
+    pub fn note_failure<Subjects: IntoIterator<Item = String>>(
         &mut self,
         session: &str,
         subject: String,
         failure: OpenFailure,
-        subject_of: impl Fn(&LaterSuccess) -> String,
+        subjects_of: impl Fn(&LaterSuccess) -> Subjects,
     ) {
         let successes = &self.later_successes;
         let mended = self.mended.get_or_insert_with(|| {
             let mut mended = HashMap::new();
             for success in successes {
-                let last = mended
-                    .entry((success.session_id.clone(), subject_of(success)))
-                    .or_insert(success.created_at);
-                *last = success.created_at.max(*last);
+                for subject in subjects_of(success) {
+                    let last =
+                        mended.entry((success.session_id.clone(), subject)).or_insert(success.created_at);
+                    *last = success.created_at.max(*last);
+                }
             }
             mended
         });
@@ -457,8 +458,13 @@ impl State {
     /// Where a subtask's session is known, its id.
     #[must_use]
     pub fn session_of_task(&self, task: TaskId) -> Option<&str> {
-        let request = self.requests.get(&self.tasks.get(&task)?.request_id)?;
-        Some(&request.session_id)
+        Some(&self.request_of_task(task)?.session_id)
+    }
+
+    /// The request that a task is of, if it is loaded or new.
+    #[must_use]
+    pub fn request_of_task(&self, task: TaskId) -> Option<&Request> {
+        self.requests.get(&self.tasks.get(&task)?.request_id)
     }
 
     /// The newest request of `session` at the instant `at`, else the first one after it, among those that are loaded

@@ -180,6 +180,13 @@ pub(super) async fn first_contact(pool: &Pool, config: &Config) -> Result<String
             setting(&client, "server_version").await?
         )));
     }
+    let encoding = setting(&client, "server_encoding").await?;
+    if encoding != "UTF8" {
+        return Err(Error::invalid(format!(
+            "the database keeps text as {encoding}, DCM needs one that keeps UTF8: \
+             create database NAME encoding 'UTF8' template template0"
+        )));
+    }
     setting(&client, "synchronous_commit").await
 }
 

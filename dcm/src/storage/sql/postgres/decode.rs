@@ -79,7 +79,7 @@ fn decode(ty: &Type, mut raw: &[u8]) -> Result<Value, Failure> {
         }
         Type::JSON => Value::Json(text(raw)?),
         // One byte for the version of the format.
-        Type::JSONB => Value::Json(text(raw.get(1..).unwrap_or_default())?),
+        Type::JSONB => Value::Json(compact(text(raw.get(1..).unwrap_or_default())?)),
         Type::BYTEA => Value::Bytes(raw.to_vec()),
         Type::TEXT_ARRAY | Type::VARCHAR_ARRAY => Value::Texts(items(raw, text)?),
         Type::UUID_ARRAY => Value::Uuids(items(raw, |item| Ok(Uuid::from_slice(item)?))?),
@@ -88,6 +88,24 @@ fn decode(ty: &Type, mut raw: &[u8]) -> Result<Value, Failure> {
         Type::INT8_ARRAY => Value::Ints(items(raw, |mut item| Ok(item.try_get_i64()?))?),
         _ => Value::Text(text(raw)?),
     })
+}
+
+/// JSON without the spaces that `jsonb` is written with, so that both stores hand on the same.
+fn compact(json: String) -> String {
+    let (mut in_text, mut escaped) = (false, false);
+    let is_needless = |letter: char| {
+        match letter {
+            ' ' if !in_text => return true,
+            '"' if !escaped => in_text = !in_text,
+            _ => {}
+        }
+        escaped = letter == '\\' && !escaped;
+        false
+    };
+    let mut json = json;
+    let mut is_needless = is_needless;
+    json.retain(|letter| !is_needless(letter));
+    json
 }
 
 fn text(raw: &[u8]) -> Result<String, Failure> {

@@ -115,7 +115,7 @@ async fn a_bulk_write_keeps_every_kind_of_cell() {
                 format!("thing {rank}, \"quoted\"").into(),
                 vec![format!("tag {rank}"), "NULL".to_owned()].into(),
                 Timestamp::from_millis(i64::from(rank)).into(),
-                Value::Json(format!(r#"{{"rank": {rank}}}"#)),
+                Value::Json(format!(r#"{{"rank":{rank}}}"#)),
                 vec![0_u8, 255].into(),
                 0.5_f32.into(),
                 (rank % 2 == 0).into(),
@@ -172,7 +172,7 @@ async fn odd_values_can_be_read() {
             assert_eq!(back, Value::Float(number));
         }
         let jsonb = Statement::new("echo_jsonb").with("v", r#"{"b":1,"a":"é"}"#);
-        assert_eq!(value(&driver, jsonb).await, Value::Json(r#"{"a": "é", "b": 1}"#.to_owned()));
+        assert_eq!(value(&driver, jsonb).await, Value::Json(r#"{"a":"é","b":1}"#.to_owned()));
         let members = Statement::new("members").with("wanted", vec![3_i64, 1, 9]);
         let rows = driver.read(vec![members]).await.unwrap().remove(0);
         assert_eq!(rows.into_iter().map(|mut row| row.int(0).unwrap()).collect::<Vec<_>>(), [1, 3]);
