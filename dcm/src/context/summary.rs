@@ -120,7 +120,10 @@ fn heading_of(line: &str) -> Option<String> {
     let is_item = text.starts_with(['-', '*', '+']) && !is_bold;
     let marked = text.starts_with('#') || (is_bold && short && !text[2..text.len() - 2].contains(". "));
     let told = short && text.ends_with(':') && !is_item;
-    (marked || told).then(|| flat(bare(text)).replace("**", ""))
+    // Its number says nothing where the sections before it are left out.
+    let title = bare(text).trim_start_matches(|c: char| c.is_ascii_digit());
+    let title = title.strip_prefix(". ").unwrap_or(bare(text));
+    (marked || told).then(|| flat(title).replace("**", ""))
 }
 
 /// A line of a list without its mark.
@@ -169,10 +172,10 @@ mod tests {
         assert_eq!(
             texts(summary),
             [
-                "1. Primary Request: Make it fast. and small",
-                "2. Files: `a.rs`",
-                "3. Pending Tasks: Commit and push",
-                "4. Current Work: At b.",
+                "Primary Request: Make it fast. and small",
+                "Files: `a.rs`",
+                "Pending Tasks: Commit and push",
+                "Current Work: At b.",
                 "Still needed for b: Add tests"
             ]
         );

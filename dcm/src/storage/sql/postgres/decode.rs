@@ -79,7 +79,7 @@ fn decode(ty: &Type, mut raw: &[u8]) -> Result<Value, Failure> {
         }
         Type::JSON => Value::Json(text(raw)?),
         // One byte for the version of the format.
-        Type::JSONB => Value::Json(compact(text(raw.get(1..).unwrap_or_default())?)),
+        Type::JSONB => Value::Json(text(&compact(raw.get(1..).unwrap_or_default()))?),
         Type::BYTEA => Value::Bytes(raw.to_vec()),
         Type::TEXT_ARRAY | Type::VARCHAR_ARRAY => Value::Texts(items(raw, text)?),
         Type::UUID_ARRAY => Value::Uuids(items(raw, |item| Ok(Uuid::from_slice(item)?))?),
@@ -91,21 +91,33 @@ fn decode(ty: &Type, mut raw: &[u8]) -> Result<Value, Failure> {
 }
 
 /// JSON without the spaces that `jsonb` is written with, so that both stores hand on the same.
-fn compact(json: String) -> String {
-    let (mut in_text, mut escaped) = (false, false);
-    let is_needless = |letter: char| {
-        match letter {
-            ' ' if !in_text => return true,
-            '"' if !escaped => in_text = !in_text,
-            _ => {}
+fn compact(json: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b' ' | b'"')) {
+        let (before, from) = rest.split_at(at);
+        kept.extend_from_slice(before);
+        // A text is kept as it is.
+        let length = if from.starts_with(b"\"") { 1 + rest_of_text(&from[1..]) } else { 0 };
+        let (text, after) = from.split_at(length.min(from.len()));
+        kept.extend_from_slice(text);
+        rest = if length == 0 { &after[1..] } else { after };
+    }
+    kept.extend_from_slice(rest);
+    kept
+}
+
+/// How many bytes there are up to the quotation mark that ends a text, with it.
+fn rest_of_text(json: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if json[at] == b'"' {
+            return at + 1;
         }
-        escaped = letter == '\\' && !escaped;
-        false
-    };
-    let mut json = json;
-    let mut is_needless = is_needless;
-    json.retain(|letter| !is_needless(letter));
-    json
+        at += 2;
+    }
+    json.len()
 }
 
 fn text(raw: &[u8]) -> Result<String, Failure> {
@@ -157,4 +169,53 @@ fn numeric(mut raw: &[u8]) -> Result<f64, Failure> {
     }
     write!(decimal, "e{}", 4 * (weight + 1 - i32::from(count)))?;
     Ok(decimal.parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As PostgreSQL writes `jsonb`.
+    struct Spaced;
+
+    impl serde_json::ser::Formatter for Spaced {
+        fn begin_array_value<W: std::io::Write + ?Sized>(
+            &mut self,
+            to: &mut W,
+            first: bool,
+        ) -> std::io::Result<()> {
+            to.write_all(if first { b"" } else { b", " })
+        }
+
+        fn begin_object_key<W: std::io::Write + ?Sized>(
+            &mut self,
+            to: &mut W,
+            first: bool,
+        ) -> std::io::Result<()> {
+            to.write_all(if first { b"" } else { b", " })
+        }
+
+        fn begin_object_value<W: std::io::Write + ?Sized>(&mut self, to: &mut W) -> std::io::Result<()> {
+            to.write_all(b": ")
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn compact_json_says_the_same(texts in proptest::collection::vec("(\\\\|\"| |:|,|é|[a-z{}]){0,12}", 0..6)) {
+            use serde::Serialize;
+            let value = serde_json::json!({"a b": texts, "c": [null, 1.5, {"d": true}], "": {}});
+            let mut spaced = Vec::new();
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut spaced, Spaced)).unwrap();
+            proptest::prop_assert!(spaced.len() > value.to_string().len());
+            proptest::prop_assert_eq!(String::from_utf8(compact(&spaced)).unwrap(), value.to_string());
+        }
+    }
+
+    #[test]
+    fn broken_json_is_handed_on() {
+        for json in ["", " ", "\"a", "\"a\\", "{\"a\": 1"] {
+            assert_eq!(compact(json.as_bytes()).is_empty(), json.trim().is_empty(), "{json}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod adoption;
 #[cfg(feature = "sqlite")]
 mod feed;
 mod migration;
+mod plans;
 mod round_trips;
 mod transactions;
 mod values;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::id::IdSource;
-use crate::time::SystemClock;
+use crate::time::{Clock, SystemClock};
 
 /// A database that exists for the time of one test.
 struct TestDatabase {
