@@ -83,7 +83,9 @@ fn broken_commands(seen: &[Observation]) -> BTreeSet<String> {
         let refused = output.as_deref().is_some_and(|output| output.starts_with("The user doesn't want to"));
         if *exit_code == 0 {
             // A chain that succeeds has carried out each of its steps.
-            command.split(" && ").chain([&*command]).for_each(|step| drop(broken.remove(step)));
+            for step in command.split(" && ").chain([&*command]) {
+                broken.remove(step);
+            }
         } else if !refused {
             broken.insert(command);
         }

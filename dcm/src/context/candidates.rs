@@ -12,6 +12,9 @@ use crate::observe::first_line;
 use crate::storage::{BriefBlocking, BriefRows, BriefWork};
 use crate::time::Timestamp;
 
+/// How many characters of a summary are read, as in `sql/shared/brief.sql`.
+const SUMMARY: usize = 100_000;
+
 /// Something that could stand in a brief.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
@@ -418,7 +421,9 @@ impl Collector<'_> {
             Some(saved) => source("summary", &saved.id.to_string(), "Summary of a compaction".to_owned()),
             None => source("summary", &self.options.session_id, "Summary that was given".to_owned()),
         };
-        let pieces = pieces(&text);
+        // No more than the store hands out of one that it keeps.
+        let end = text.char_indices().nth(SUMMARY).map_or(text.len(), |(at, _)| at);
+        let pieces = pieces(&text[..end]);
         // What is to be done next is worth most, then what was wanted at first and what was done last.
         let mut ahead = 0;
         for (place, piece) in pieces.iter().enumerate() {

@@ -39,7 +39,8 @@ pub(super) fn pieces(summary: &str) -> Vec<Piece> {
     let lines = lines.get(start..).unwrap_or_default();
     let mut fences = lines.iter().filter(|line| is_fence(line)).count() / 2 * 2;
     let (mut pieces, mut in_code) = (Vec::new(), false);
-    let (mut above, mut heading, mut body) = (String::new(), String::new(), String::new());
+    let (mut above, mut heading) = (String::new(), String::new());
+    let (mut body, mut length) = (String::new(), 0);
     for line in lines {
         if is_fence(line) {
             // A fence that nothing closes opens nothing.
@@ -61,13 +62,17 @@ pub(super) fn pieces(summary: &str) -> Vec<Piece> {
             continue;
         }
         for part in parts(item(&text)) {
-            if !body.is_empty() && letters(&body) + letters(&part) + 2 > PIECE {
+            let more = letters(&part) + 2;
+            if length + more > PIECE {
                 finish(&mut pieces, &above, &heading, &mut body);
             }
-            if !body.is_empty() {
+            if body.is_empty() {
+                length = 0;
+            } else {
                 body.push_str(if body.ends_with(['.', '!', '?', ':', ';', ',']) { " " } else { "; " });
             }
             body.push_str(&part);
+            length += more;
         }
     }
     finish(&mut pieces, &above, &heading, &mut body);
@@ -134,21 +139,22 @@ fn item(text: &str) -> &str {
 /// A text in parts that are no longer than a piece, cut behind sentences where that is possible, else behind words.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
-    let mut part = String::new();
+    let (mut part, mut length) = (String::new(), 0);
     for word in text.split_inclusive(' ') {
-        let ends = part.trim_end().ends_with(['.', '!', '?', ';']) && letters(&part) > PIECE / 2;
-        if !part.is_empty() && (ends || letters(&part) + letters(word) > PIECE) {
+        let ends = length > PIECE / 2 && part.trim_end().ends_with(['.', '!', '?', ';']);
+        if !part.is_empty() && (ends || length + letters(word) > PIECE) {
             parts.push(std::mem::take(&mut part).trim_end().to_owned());
+            length = 0;
         }
         // A word without end is cut in itself; many languages write without spaces.
         let mut rest = word;
-        while letters(rest) > PIECE {
-            let at = rest.char_indices().nth(PIECE).map_or(rest.len(), |(at, _)| at);
+        while let Some((at, _)) = rest.char_indices().nth(PIECE) {
             let (cut, other) = rest.split_at(at);
             parts.push(cut.to_owned());
             rest = other;
         }
         part.push_str(rest);
+        length += letters(rest);
     }
     parts.extend(Some(part.trim_end().to_owned()).filter(|part| !part.is_empty()));
     parts
