@@ -10,11 +10,6 @@ with place as materialized (
             where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1),
         (select s.project_id from sessions s where s.id = :session_id)
     ) as project_id
-), names as materialized (
-    -- Mail to a kind of agent is for each agent of that kind that is at work.
-    select cast(:agent as text) as name
-    union select s.agent_type from subtasks s
-    where s.agent_id = :agent and s.session_id = :session_id and s.status not in ('completed', 'failed')
 ), chosen_work as materialized (
     select * from (
         select s.id from subtasks s
@@ -23,14 +18,25 @@ with place as materialized (
         order by case s.status when 'running' then 1 when 'blocked' then 2 when 'paused' then 3 else 4 end,
             s.created_at, s.id limit 20
     ) as own_open
+    -- What waits for an agent of its name or kind; and for the main agent, what nobody is named for: its own list of tasks.
     union select * from (
-        -- What waits for an agent of its kind; and for the main agent, what nobody is named for: its own list of tasks.
         select s.id from subtasks s
-        where s.session_id = :session_id and s.status in ('running', 'blocked', 'paused', 'pending')
-            and s.agent_id is null
-            and (s.agent_type in (:agent, :agent_type) or s.agent_type is null and :agent = :session_id)
-        order by s.created_at, s.id limit 20
-    ) as kin_open
+        where s.session_id = :session_id and s.agent_id is null
+            and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type = :agent
+        order by s.created_at, s.id limit 10
+    ) as by_name
+    union select * from (
+        select s.id from subtasks s
+        where s.session_id = :session_id and s.agent_id is null
+            and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type = :agent_type
+        order by s.created_at, s.id limit 10
+    ) as by_kind
+    union select * from (
+        select s.id from subtasks s
+        where s.session_id = :session_id and s.agent_id is null
+            and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type is null and :agent = :session_id
+        order by s.created_at, s.id limit 10
+    ) as by_nobody
     union select * from (
         select s.id from subtasks s
         where s.agent_id = :agent and s.session_id = :session_id and s.status in ('completed', 'failed')
@@ -77,13 +83,27 @@ with place as materialized (
     ) as of_session
 ), chosen_mail as materialized (
     select * from (
-        select m.id from names n join agent_messages m on m.to_agent_id = n.name
-        where (m.expires_at is null or m.expires_at > :now)
+        select m.id from agent_messages m
+        where m.to_agent_id = :agent and (m.expires_at is null or m.expires_at > :now)
             and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
             and (m.topic is null or m.topic <> 'context.generated')
             and (m.project_id is null or m.project_id = (select p.project_id from place p))
-        order by m.priority desc, m.created_at, m.id limit 40
+        order by m.priority desc, m.created_at, m.id limit 20
     ) as own
+    -- To the kind of agent that it is at work as, by its newest open work.
+    union select * from (
+        select m.id from agent_messages m
+        where m.to_agent_id = (
+                select s.agent_type from subtasks s
+                where s.agent_id = :agent and s.session_id = :session_id and s.agent_type <> :agent
+                    and s.status not in ('completed', 'failed')
+                order by s.created_at desc, s.id desc limit 1
+            ) and (m.expires_at is null or m.expires_at > :now)
+            and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
+            and (m.topic is null or m.topic <> 'context.generated')
+            and (m.project_id is null or m.project_id = (select p.project_id from place p))
+        order by m.priority desc, m.created_at, m.id limit 20
+    ) as to_kind
     union all select * from (
         select m.id from agent_messages m
         where m.to_agent_id is null and (m.expires_at is null or m.expires_at > :now)

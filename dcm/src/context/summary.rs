@@ -27,69 +27,121 @@ pub(super) struct Piece {
 
 /// The pieces of a summary, in its order.
 ///
-/// Code is left out: the files hold it. So is what is called an analysis before a part that is called the summary: it is
-/// the same at greater length (Claude Code writes both).
+/// Code is left out: the files hold it. So is what Claude Code calls an analysis before what it calls the summary: it is
+/// the same at greater length. If nothing is left then, the lines stand as they are.
 pub(super) fn pieces(summary: &str) -> Vec<Piece> {
     let lines: Vec<&str> = summary.lines().collect();
-    let named = |name: &str| lines.iter().position(|line| bare(line).eq_ignore_ascii_case(name));
-    let start = match (named("analysis"), named("summary")) {
+    let labelled = |labels: [&str; 2]| lines.iter().position(|line| labels.contains(&line.trim()));
+    let start = match (labelled(["Analysis:", "<analysis>"]), labelled(["Summary:", "<summary>"])) {
         (Some(analysis), Some(summary)) if analysis < summary => summary + 1,
         _ => 0,
     };
     let lines = lines.get(start..).unwrap_or_default();
-    let mut fences = lines.iter().filter(|line| is_fence(line)).count() / 2 * 2;
-    let (mut pieces, mut in_code) = (Vec::new(), false);
-    let (mut above, mut heading) = (String::new(), String::new());
-    let (mut body, mut length) = (String::new(), 0);
-    for line in lines {
-        if is_fence(line) {
-            // A fence that nothing closes opens nothing.
-            in_code = !in_code && fences > 0;
-            fences = fences.saturating_sub(1);
-            continue;
-        }
-        let text = flat(line);
-        if in_code || text.is_empty() || is_tag(&text) || FRAME.iter().any(|frame| text.starts_with(frame)) {
-            continue;
-        }
-        if let Some(title) = heading_of(line) {
-            finish(&mut pieces, &above, &heading, &mut body);
-            // A heading inside a section does not end it.
-            if is_section(line) || heading.is_empty() {
-                above.clone_from(&title);
-            }
-            heading = title;
-            continue;
-        }
-        for part in parts(item(&text)) {
-            let more = letters(&part) + 2;
-            if length + more > PIECE {
-                finish(&mut pieces, &above, &heading, &mut body);
-            }
-            if body.is_empty() {
-                length = 0;
-            } else {
-                body.push_str(if body.ends_with(['.', '!', '?', ':', ';', ',']) { " " } else { "; " });
-            }
-            body.push_str(&part);
-            length += more;
-        }
+    let pieces = Reader::default().read(lines);
+    if !pieces.is_empty() {
+        return pieces;
     }
-    finish(&mut pieces, &above, &heading, &mut body);
-    pieces
+    let lines = lines.iter().filter(|line| !is_fence(line)).map(|line| flat(line));
+    let parts = lines.flat_map(|line| parts(&line));
+    parts.filter(|text| !text.is_empty()).map(|text| Piece { text, is_ahead: false }).collect()
 }
 
-fn finish(pieces: &mut Vec<Piece>, above: &str, heading: &str, body: &mut String) {
-    let body = std::mem::take(body);
-    if body.is_empty() {
-        return;
+/// Reads a summary line by line.
+#[derive(Default)]
+struct Reader {
+    pieces: Vec<Piece>,
+    /// The headings above, with their levels, from the outermost to the one that the body stands below.
+    above: Vec<(usize, String)>,
+    /// Whether anything stands below the last heading.
+    is_told: bool,
+    body: String,
+    /// Of the body, in characters.
+    length: usize,
+}
+
+impl Reader {
+    fn read(mut self, lines: &[&str]) -> Vec<Piece> {
+        let mut fences = lines.iter().filter(|line| is_fence(line)).count() / 2 * 2;
+        let mut in_code = false;
+        for line in lines {
+            if is_fence(line) {
+                // A fence that nothing closes opens nothing.
+                in_code = !in_code && fences > 0;
+                fences = fences.saturating_sub(1);
+                continue;
+            }
+            let text = flat(line);
+            if in_code
+                || text.is_empty()
+                || is_tag(&text)
+                || FRAME.iter().any(|frame| text.starts_with(frame))
+            {
+                continue;
+            }
+            match heading_of(line) {
+                Some((level, title)) => self.heading(level, title),
+                None => self.text(&text),
+            }
+        }
+        self.heading(0, String::new());
+        self.pieces
     }
-    let is_ahead = [above, heading].iter().any(|heading| {
-        let heading = heading.to_lowercase();
-        heading.split(|c: char| !c.is_alphanumeric() && c != '-').any(|word| AHEAD.contains(&word))
-    });
-    let text = if heading.is_empty() { body } else { format!("{heading}: {body}") };
-    pieces.push(Piece { text, is_ahead });
+
+    fn heading(&mut self, level: usize, title: String) {
+        self.finish();
+        // One that nothing stands below, and no other heading either, says something by itself.
+        if !self.is_told
+            && let Some((above, alone)) = self.above.last()
+            && *above >= level
+            && !alone.is_empty()
+        {
+            let piece = Piece { text: alone.clone(), is_ahead: self.is_ahead() };
+            self.pieces.push(piece);
+        }
+        while self.above.last().is_some_and(|(above, _)| *above >= level) {
+            self.above.pop();
+        }
+        self.above.push((level, title));
+        self.is_told = false;
+    }
+
+    fn text(&mut self, text: &str) {
+        for part in parts(item(text)) {
+            let more = letters(&part) + 2;
+            if self.length + more > PIECE {
+                self.finish();
+            }
+            if !self.body.is_empty() {
+                let ends = self.body.ends_with(['.', '!', '?', ':', ';', ',']);
+                self.body.push_str(if ends { " " } else { "; " });
+            }
+            self.body.push_str(&part);
+            self.length += more;
+            self.is_told = true;
+        }
+    }
+
+    fn is_ahead(&self) -> bool {
+        self.above.iter().any(|(_, heading)| {
+            let heading = heading.to_lowercase();
+            heading.split(|c: char| !c.is_alphanumeric() && c != '-').any(|word| AHEAD.contains(&word))
+        })
+    }
+
+    /// The body so far is a piece.
+    fn finish(&mut self) {
+        self.length = 0;
+        if self.body.is_empty() {
+            return;
+        }
+        let body = std::mem::take(&mut self.body);
+        let text = match self.above.last() {
+            Some((_, heading)) if !heading.is_empty() => format!("{heading}: {body}"),
+            _ => body,
+        };
+        let is_ahead = self.is_ahead();
+        self.pieces.push(Piece { text, is_ahead });
+    }
 }
 
 fn letters(text: &str) -> usize {
@@ -112,23 +164,28 @@ fn bare(line: &str) -> &str {
     line.trim_matches(marks)
 }
 
-/// Whether a heading begins a section, by its mark: `#`, or a number.
-fn is_section(line: &str) -> bool {
-    line.starts_with('#') || line.starts_with(|c: char| c.is_ascii_digit())
-}
-
-/// What a line says that is a heading: one with the mark of one, or a short one that ends in a colon and is no list's item.
-fn heading_of(line: &str) -> Option<String> {
+/// The level of a heading and what it says: a line with the mark of one, or a short one that ends in a colon and is no
+/// list's item.
+fn heading_of(line: &str) -> Option<(usize, String)> {
     let text = line.trim();
     let short = letters(text) <= 80;
-    let is_bold = text.len() > 4 && text.starts_with("**") && text.trim_end_matches(':').ends_with("**");
-    let is_item = text.starts_with(['-', '*', '+']) && !is_bold;
-    let marked = text.starts_with('#') || (is_bold && short && !text[2..text.len() - 2].contains(". "));
-    let told = short && text.ends_with(':') && !is_item;
+    let hashes = text.bytes().take_while(|byte| *byte == b'#').count();
+    let bold = text.trim_end_matches(':').strip_prefix("**").and_then(|text| text.strip_suffix("**"));
+    let is_item = text.starts_with(['-', '*', '+']);
+    let level = if hashes > 0 && text[hashes..].starts_with(' ') {
+        hashes
+    } else if short && bold.is_some_and(|text| !text.is_empty() && !text.contains("**")) {
+        8
+    } else if short && text.ends_with(':') && !is_item {
+        // One with a number begins a section.
+        if line.starts_with(|c: char| c.is_ascii_digit()) { 7 } else { 9 }
+    } else {
+        return None;
+    };
     // Its number says nothing where the sections before it are left out.
     let title = bare(text).trim_start_matches(|c: char| c.is_ascii_digit());
     let title = title.strip_prefix(". ").unwrap_or(bare(text));
-    (marked || told).then(|| flat(title).replace("**", ""))
+    Some((level, flat(title).replace("**", "")))
 }
 
 /// A line of a list without its mark.
@@ -209,7 +266,24 @@ mod tests {
             texts("**Bold** begins this sentence.\n```\nnever closed"),
             ["**Bold** begins this sentence. never closed"]
         );
-        assert!(texts("Only a heading:\n\n# Another").is_empty());
+    }
+
+    #[test]
+    fn headings_without_a_body_say_something_too() {
+        assert_eq!(texts("# Fixed the parser; next add tests"), ["Fixed the parser; next add tests"]);
+        assert_eq!(texts("#12 fixed the login\n#13 is open"), ["#12 fixed the login; #13 is open"]);
+        assert_eq!(
+            texts("**Fixed the parser.**\n**Next: write tests**"),
+            ["Fixed the parser.", "Next: write tests"]
+        );
+        assert_eq!(texts("1. Fix login:\n2. Add tests:"), ["Fix login", "Add tests"]);
+        assert_eq!(texts("Run this next:\n```\nmake\n```"), ["Run this next"]);
+        assert_eq!(texts("```\nmake all\n```"), ["make all"]);
+        let nested = pieces("## Next steps\n### API\nbar\n## Done\nfoo");
+        let told: Vec<_> = nested.iter().map(|piece| (&*piece.text, piece.is_ahead)).collect();
+        assert_eq!(told, [("API: bar", true), ("Done: foo", false)]);
+        let own = "## Analysis\nlong\n## Next steps\nDo it\n## Summary\nAll well";
+        assert_eq!(texts(own), ["Analysis: long", "Next steps: Do it", "Summary: All well"]);
     }
 
     proptest::proptest! {

@@ -21,3 +21,7 @@ create or replace view subtask_blockers as
 
 -- The original wrote the root directory as nothing.
 update projects set path = '/' where path = '' and not exists (select 1 from projects x where x.path = '/');
+
+-- Open work that waits for anybody of a kind.
+create index if not exists subtasks_waiting on subtasks (session_id, agent_type, created_at)
+    where agent_id is null and status in ('running', 'blocked', 'paused', 'pending');

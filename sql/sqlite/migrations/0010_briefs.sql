@@ -7,3 +7,7 @@ create view session_calls as
 create view subtask_blockers as
     select s.id as subtask_id, b.value as blocker_id from subtasks s join json_each(s.blocked_by) as b
     where s.status not in ('completed', 'failed');
+
+-- Open work that waits for anybody of a kind.
+create index subtasks_waiting on subtasks (session_id, agent_type, created_at)
+    where agent_id is null and status in ('running', 'blocked', 'paused', 'pending');

@@ -67,11 +67,16 @@ pub(super) fn record_action(state: &mut State, action: Action, attempt: &Attempt
     if let Some(said) = &teaching.said {
         event.said = Some(said);
         event.keywords = Some(&teaching.keywords);
-        event.called_at = Some(action.created_at).filter(|called| state.now.millis_since(*called) > JUST_NOW);
+        event.called_at = called_at(&action, state.now);
     }
     let data = JsonObject::from_members(&event);
     state.emit_raw("action.created", channels, data, summary);
     state.insert_action(action);
+}
+
+/// When a call was made, if that was not just now.
+fn called_at(action: &Action, now: Timestamp) -> Option<Timestamp> {
+    Some(action.created_at).filter(|called| now.millis_since(*called) > JUST_NOW)
 }
 
 /// What an action teaches the scorer, besides its outcome.
@@ -91,12 +96,15 @@ impl Teaching {
     }
 
     /// Says in the event of an answer what the scorer learns from it: the event of the call itself taught nothing.
-    pub(super) fn tell(self, action: &Action, event: &mut serde_json::Value) {
+    pub(super) fn tell(self, action: &Action, now: Timestamp, event: &mut serde_json::Value) {
         if let (Some(said), Some(event)) = (self.said, event.as_object_mut()) {
             event.insert("tool_name".to_owned(), json!(action.tool_name));
             event.insert("tool_type".to_owned(), json!(action.tool_type));
             event.insert("said".to_owned(), json!(said));
             event.insert("keywords".to_owned(), json!(self.keywords));
+            if let Some(called_at) = called_at(action, now) {
+                event.insert("called_at".to_owned(), json!(called_at));
+            }
         }
     }
 }

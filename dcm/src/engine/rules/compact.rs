@@ -61,13 +61,16 @@ impl Command for MarkCompacted {
     fn footprint(&self, footprint: &mut Footprint) {
         footprint.sessions.insert(self.session_id.clone());
         footprint.session_requests.insert(self.session_id.clone());
+        footprint.newest_snapshots.insert(self.session_id.clone());
     }
 
     fn decide(&self, state: &mut State) -> Result<CompactionMarked> {
         let at = state.now;
         note_work(state, &self.session_id);
         let known = mark_requests(state, &self.session_id, at, self.summary.as_deref(), Some(&self.agent_id));
-        if known {
+        // What was saved belongs to a context that is over now, whether the session has requests or not.
+        let saved = |one: &Compaction| one.session_id == self.session_id && one.snapshot.is_some();
+        if known || state.compactions.iter().any(saved) {
             let id = state.ids.next();
             let compaction = Compaction {
                 id,
@@ -118,6 +121,14 @@ impl SaveSnapshot {
     }
 }
 
+/// Whether the store named a task itself in an earlier snapshot (`context::open_work`), as it stood then.
+fn is_the_stores(task: &Value) -> bool {
+    const MEMBERS: [&str; 4] = ["agent_id", "id", "status", "text"];
+    task.as_object().is_some_and(|task| {
+        task.len() == MEMBERS.len() && MEMBERS.iter().all(|name| task.contains_key(*name))
+    })
+}
+
 impl SaveSnapshot {
     /// What was saved before, if no compaction came after it: it is about the same context.
     fn earlier(&self, state: &State) -> Option<JsonObject> {
@@ -142,8 +153,7 @@ impl SaveSnapshot {
             }
             *value = match name.as_str() {
                 "active_tasks" => {
-                    // Tasks with an id are the store's own of then.
-                    let said = list(name).into_iter().filter(|task| task.get("id").is_none());
+                    let said = list(name).into_iter().filter(|task| !is_the_stores(task));
                     said.chain(self.open_work.iter().cloned()).collect()
                 }
                 "modified_files" => {
@@ -171,7 +181,7 @@ impl Command for SaveSnapshot {
 
     fn footprint(&self, footprint: &mut Footprint) {
         footprint.sessions.insert(self.session_id.clone());
-        footprint.session_compactions.insert(self.session_id.clone());
+        footprint.newest_snapshots.insert(self.session_id.clone());
     }
 
     fn decide(&self, state: &mut State) -> Result<CompactSaved> {

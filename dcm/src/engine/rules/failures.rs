@@ -88,7 +88,23 @@ fn steps(command: &str) -> Vec<&str> {
         return Vec::new();
     }
     steps.push(&command[start..]);
+    // What comes after one that changes where or what the next ones work on proves nothing of them elsewhere.
+    let proven = steps.iter().position(|step| changes_the_scene(step)).unwrap_or(steps.len());
+    steps.truncate(proven);
     steps
+}
+
+/// Whether the commands after this one work in another place, on other files or with other settings.
+fn changes_the_scene(step: &str) -> bool {
+    const SHELL: [&str; 15] = [
+        "cd", "pushd", "popd", "export", "source", ".", "set", "unset", "exit", "exec", "eval", "alias",
+        "return", "ulimit", "umask",
+    ];
+    let mut words = step.split_whitespace();
+    let Some(first) = words.next() else { return false };
+    let mut others = words;
+    let moves = first == "git" && others.any(|word| matches!(word, "checkout" | "switch" | "stash"));
+    SHELL.contains(&first) || first.contains('=') || moves
 }
 
 /// A command is what it says, whole: with another argument or pipe it is another one, whose success proves nothing.
@@ -221,6 +237,10 @@ mod tests {
             "a # b && c",
             "f(a && b)",
         ] {
+            assert!(steps(none).is_empty(), "{none}: {:?}", steps(none));
+        }
+        assert_eq!(steps("npm run a && cd /other && npm test"), ["npm run a "]);
+        for none in ["cd /a && b", "export A=1 && b", "A=1 && b", "git checkout old && b", "exit 0 && rm x"] {
             assert!(steps(none).is_empty(), "{none}: {:?}", steps(none));
         }
         let attempt = Attempt::of("Bash", Some(r#"{"command":"bd sync && git  push"}"#), &[]);

@@ -248,6 +248,11 @@ pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String
         Statement::new("load_compactions").with("sessions", list(&f.session_compactions)),
     );
     add(
+        Load::Compactions,
+        !f.newest_snapshots.is_empty(),
+        Statement::new("load_newest_snapshots").with("sessions", list(&f.newest_snapshots)),
+    );
+    add(
         Load::HookStates,
         !f.hook_states.is_empty(),
         Statement::new("load_hook_states").with("sessions", list(&f.hook_states)),

@@ -164,7 +164,7 @@ impl Observer<'_> {
         };
         let attempt = Attempt::of(&action.tool_name, action.input.as_deref(), &action.file_paths);
         note_outcome(self.state, &action, &attempt);
-        Teaching::of(action.input.as_deref()).tell(&action, event);
+        Teaching::of(action.input.as_deref()).tell(&action, self.state.now, event);
     }
 }
 
