@@ -77,6 +77,26 @@ pub fn tool_type_of(name: &str) -> ToolType {
     }
 }
 
+/// Whether a tool call has this output because the user did not want it: it has not failed then, it was never made.
+pub(crate) fn was_refused(output: &str) -> bool {
+    const BEGINNINGS: [&str; 3] = [
+        "The user doesn't want to proceed with this tool use",
+        "The user doesn't want to take this action",
+        "[Request interrupted by user",
+    ];
+    BEGINNINGS.iter().any(|words| output.trim_start().starts_with(words))
+}
+
+/// Whether a line is what Claude Code puts around a summary for the model that goes on: it says nothing of the work.
+pub(crate) fn frames_a_summary(line: &str) -> bool {
+    const BEGINNINGS: [&str; 3] = [
+        "This session is being continued from a previous conversation",
+        "Please continue the conversation from where we left",
+        "If you need specific details from before compaction",
+    ];
+    BEGINNINGS.iter().any(|words| line.starts_with(words))
+}
+
 /// `text` in at most `limit` bytes.
 ///
 /// A longer text keeps its beginning and ends with a marker that says how many bytes were dropped; the cut never
@@ -293,5 +313,14 @@ mod tests {
                 prop_assert!(text.starts_with(&cut[..kept]));
             }
         }
+    }
+
+    #[test]
+    fn what_the_user_refused_has_not_failed() {
+        assert!(was_refused(
+            "The user doesn't want to proceed with this tool use. The tool use was rejected"
+        ));
+        assert!(was_refused("[Request interrupted by user for tool use]"));
+        assert!(!was_refused("error: The user doesn't want to proceed with this tool use"));
     }
 }

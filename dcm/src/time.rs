@@ -251,8 +251,20 @@ mod tests {
             "2026-02-07T10:00Z",
             "yesterday",
             "2026-13-07T10:00:00Z",
+            // Times that a store could only keep as another time.
+            "0000-12-31T23:59:59Z",
+            "0001-01-01T00:30:00+01:00",
+            "9999-12-30T22:00:00.001Z",
+            "+012026-02-07T10:00:00Z",
         ] {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
+        for (written, kept) in [
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+            ("9999-12-30T22:00:00Z", "9999-12-30T22:00:00.000Z"),
+            ("2026-02-07T10:00:00+02:00", "2026-02-07T08:00:00.000Z"),
+        ] {
+            assert_eq!(Timestamp::parse(written).map(|time| time.to_string()).as_deref(), Some(kept));
         }
     }
 }

@@ -150,7 +150,7 @@ pub struct Brief {
     pub content: String,
     /// How many tokens it is estimated to cost.
     pub token_count: i64,
-    /// Whether something had to be left out.
+    /// Whether something had to be left out, or said in fewer words, to keep the budget.
     pub truncated: bool,
     /// When it was compiled.
     pub generated_at: Timestamp,
@@ -363,7 +363,7 @@ pub struct GeneratedBrief {
     pub content: String,
     /// How many tokens it is estimated to cost.
     pub token_count: i64,
-    /// Whether something had to be left out.
+    /// Whether something had to be left out, or said in fewer words, to keep the budget.
     pub truncated: bool,
     /// When it was compiled.
     pub generated_at: Timestamp,

@@ -337,6 +337,29 @@ pub async fn mail_is_that_of_the_kind_and_the_project(api: &impl Api) {
     }
 }
 
+/// What an agent said to all is no news to itself.
+pub async fn own_broadcasts_are_no_mail(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (agent, other, tree) = (fixture.name("bot"), fixture.name("other"), fixture.tree(api).await);
+    let (own, foreign) = (fixture.word(), fixture.word());
+    for (from, word) in [(&agent, &own), (&other, &foreign)] {
+        let said = MessageSend {
+            to_agent: None,
+            from_agent: from.clone(),
+            project_id: Some(tree.project.id),
+            ..letter(&fixture, "", word)
+        };
+        must(api.execute(said).await, "sending to all");
+    }
+    let asked = || ContextGet { max_tokens: Some(8000), ..context(&agent, Some(&tree.session_id)) };
+    let content = compile(api, asked()).await.brief.content;
+    assert!(content.contains(&foreign) && !content.contains(&own), "in the brief:\n{content}");
+    let said = raw(api, asked()).await.messages;
+    let said: Vec<_> = said.iter().map(|message| message.content.as_str().to_owned()).collect();
+    assert!(said.iter().any(|text| text.contains(&foreign)), "in the data: {said:?}");
+    assert!(!said.iter().any(|text| text.contains(&own)), "in the data: {said:?}");
+}
+
 /// Making a context marks no message as read, and read ones are not in it.
 pub async fn messages_stay_unread(api: &impl Api) {
     let fixture = Fixture::new();

@@ -293,22 +293,30 @@ pub async fn bad_input_says_what_is_missing(api: &impl Api) {
     invalid(api.execute(feedback(&"t".repeat(256), &["word"], None)).await, "tool_name");
 }
 
-/// A transcript of long ago teaches what was right then: what is right now outvotes it, whatever is imported when.
+/// A transcript of long ago teaches what was right then: what is right now outvotes it, whatever is imported when, and
+/// although some of its calls are answered in a later upload.
 pub async fn what_was_right_long_ago_counts_little(api: &impl Api) {
     const YEAR: i64 = 365 * 86_400_000;
     let scene = Scene::new();
     let (old, new, word) = (scene.fixture.name("Old"), scene.fixture.name("New"), scene.fixture.word());
-    let calls = (0..8).map(|n| (n, &new, 0)).take(2).chain((2..10).map(|n| (n, &old, YEAR)));
-    let observations = calls.map(|(n, tool, before)| {
+    let call = |n: i64, tool: &str, before: i64, is_answered: bool| {
         let mut call = inputs::observed::tool(&format!("u{n}"), scene.at(n).plus_millis(-before), None);
-        if let Observation::ToolUsed { tool_name, input, .. } = &mut call {
-            (*tool_name, *input) = (tool.clone(), Some(word.clone()));
+        if let Observation::ToolUsed { tool_name, input, output, duration_ms, .. } = &mut call {
+            (*tool_name, *input) = (tool.to_owned(), Some(word.clone()));
+            if !is_answered {
+                (*output, *duration_ms) = (None, None);
+            }
         }
         call
-    });
-    scene.send(api, observations.collect()).await;
-    let input = RoutingSuggest { prompt: Some(word), keywords: None, ..suggest("") };
+    };
+    let olds = |is_answered| (2..10).map(move |n| (n, YEAR, is_answered));
+    let unanswered = olds(false).filter(|(n, ..)| n % 2 == 0);
+    scene.send(api, unanswered.map(|(n, before, answer)| call(n, &old, before, answer)).collect()).await;
+    let news = (0..2).map(|n| call(n, &new, 0, true));
+    let olds = olds(true).map(|(n, before, answer)| call(n, &old, before, answer));
+    scene.send(api, news.chain(olds).collect()).await;
+    let input = RoutingSuggest { prompt: Some(word.clone()), keywords: None, ..suggest("") };
     let found = must(api.execute(input).await, "asking for suggestions").suggestions;
-    let names: Vec<_> = found.iter().take(2).map(|one| &one.tool_name).collect();
-    assert_eq!(names, [&new, &old], "two of now outvote eight of a year ago");
+    let seen: Vec<_> = found.iter().take(2).map(|one| (&one.tool_name, one.usage_count)).collect();
+    assert_eq!(seen, [(&new, 2), (&old, 8)], "two of now outvote eight of a year ago");
 }

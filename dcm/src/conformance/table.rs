@@ -169,6 +169,7 @@ macro_rules! for_each_conformance_case {
                 a_session_has_its_project_before_any_request: context_get message_send;
                 messages_stay_unread: context_get context_generate message_inbox;
                 mail_is_that_of_the_kind_and_the_project: context_get;
+                own_broadcasts_are_no_mail: context_get message_send;
                 a_brief_never_exceeds_its_budget: context_get context_generate;
                 a_small_context_fits: context_get;
                 agent_types_are_inferred: context_get context_generate;

@@ -1,6 +1,7 @@
 //! The summary that a compaction left behind, in pieces that can stand in a brief each by itself.
 
 use super::text::flat;
+use crate::observe::frames_a_summary;
 
 /// How many characters a piece has at most.
 const PIECE: usize = 600;
@@ -8,13 +9,6 @@ const PIECE: usize = 600;
 /// Words of a heading below which stands what is to be done, not what was done.
 const AHEAD: [&str; 9] =
     ["next", "pending", "todo", "to-do", "remaining", "current", "open", "unfinished", "needed"];
-
-/// How sentences begin that a client puts around a summary for the model that goes on: they say nothing of the work.
-const FRAME: [&str; 3] = [
-    "This session is being continued from a previous conversation",
-    "Please continue the conversation from where we left",
-    "If you need specific details from before compaction",
-];
 
 /// A piece of a summary.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,11 +65,7 @@ impl Reader {
                 continue;
             }
             let text = flat(line);
-            if in_code
-                || text.is_empty()
-                || is_tag(&text)
-                || FRAME.iter().any(|frame| text.starts_with(frame))
-            {
+            if in_code || text.is_empty() || is_tag(&text) || frames_a_summary(&text) {
                 continue;
             }
             match heading_of(line) {

@@ -13,8 +13,8 @@ pub(super) struct Candidate {
 /// Keeps the best so many, in order, with their offsets; equal ones in the order of their names, which is the same on every
 /// node.
 ///
-/// No offset is above nothing. So the offsets of the tools that most speaks for are found first, and after that only those
-/// of tools that could still be among the best.
+/// No offset is above nothing. So the offsets of as many as are wanted, of those that most speaks for, are found first; the
+/// last of them is a bar, and after that only those are looked at whose sum alone reaches it.
 pub(super) fn keep_best(candidates: &mut Vec<Candidate>, tools: &Tools, weighed: &Weighed<'_>, count: usize) {
     let name = |candidate: &Candidate| &tools.get(candidate.tool).name;
     let order = |a: &Candidate, b: &Candidate| b.sum.total_cmp(&a.sum).then_with(|| name(a).cmp(name(b)));
@@ -23,21 +23,17 @@ pub(super) fn keep_best(candidates: &mut Vec<Candidate>, tools: &Tools, weighed:
             candidate.sum += weighed.offset(candidate.tool);
         }
     };
-    // Half of the strongest sum and more: usually a few dozen tools.
-    let half = candidates.iter().map(|candidate| candidate.sum).fold(0.0, f32::max) / 2.0;
-    let strong = move_ahead(candidates, 0, |sum| sum >= half);
-    settle(&mut candidates[..strong]);
-    let mut settled = candidates.len();
-    if strong >= count && count > 0 {
-        let (_, last, _) = candidates[..strong].select_nth_unstable_by(count - 1, order);
-        let bar = last.sum;
-        settled = move_ahead(candidates, strong, |sum| sum >= bar);
-    }
-    settle(&mut candidates[strong..settled]);
-    candidates.truncate(settled);
-    if candidates.len() > count && count > 0 {
+    if (1..candidates.len()).contains(&count) {
+        candidates.select_nth_unstable_by(count - 1, |a, b| b.sum.total_cmp(&a.sum));
+        settle(&mut candidates[..count]);
+        let bar = candidates[..count].iter().map(|candidate| candidate.sum).fold(f32::INFINITY, f32::min);
+        let settled = move_ahead(candidates, count, |sum| sum >= bar);
+        settle(&mut candidates[count..settled]);
+        candidates.truncate(settled);
         candidates.select_nth_unstable_by(count - 1, order);
         candidates.truncate(count);
+    } else {
+        settle(candidates);
     }
     candidates.sort_unstable_by(order);
 }

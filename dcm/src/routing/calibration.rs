@@ -92,26 +92,28 @@ impl Outlook<'_> {
     /// For each of the best what the calibration looks at.
     fn inputs(&self, count: usize) -> Vec<Inputs> {
         let Some(top) = self.sums.first().copied() else { return Vec::new() };
-        let power = |sum: f32| {
+        let power = |sum: &f32| {
             let logit = (sum - top) * WORTH;
             if logit < -20.0 { 0.0 } else { f64::from(logit).exp() }
         };
+        let powers: Vec<f64> = self.sums.iter().map(power).collect();
         // One more than there are: the tool that nobody has used yet.
         let (number, sum) = self.others;
         let others = f64::from(((sum - top) * WORTH).clamp(-80.0, 20.0)).exp() * (f64::from(number) + 1.0);
-        let whole = self.sums.iter().map(|sum| power(*sum)).sum::<f64>() + others;
-        let share = |sum: f32| (power(sum) / whole).clamp(1e-6, 1.0 - 1e-6);
-        let odds = |share: f64| (share / (1.0 - share)).ln();
-        self.sums
+        let whole = powers.iter().sum::<f64>() + others;
+        let shares: Vec<f64> =
+            powers.iter().map(|power| (power / whole).clamp(1e-6, 1.0 - 1e-6)).take(count.max(2)).collect();
+        let known = f64::from(self.known.max(0.01)).ln();
+        shares
             .iter()
             .take(count)
             .enumerate()
-            .map(|(rank, sum)| {
+            .map(|(rank, share)| {
                 let third = match rank {
-                    0 => self.sums.get(1).map_or(8.0, |second| (share(*sum) / share(*second)).ln().min(8.0)),
+                    0 => shares.get(1).map_or(8.0, |second| (share / second).ln().min(8.0)),
                     _ => (rank - 1) as f64,
                 };
-                [1.0, odds(share(*sum)), third, f64::from(self.known.max(0.01)).ln()]
+                [1.0, (share / (1.0 - share)).ln(), third, known]
             })
             .collect()
     }

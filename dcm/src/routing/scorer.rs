@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use super::best::{Candidate, keep_best};
@@ -409,11 +410,7 @@ impl Scorer {
         Suggestions {
             keywords: question.keywords.clone(),
             count: suggestions.len(),
-            compat_output: suggestions
-                .iter()
-                .map(|one| format!("{}|{}|{}", one.tool_name, one.tool_type, one.score))
-                .collect::<Vec<_>>()
-                .join("\n"),
+            compat_output: as_lines(&suggestions),
             abstained: suggestions.first().is_none_or(|best| best.confidence < ABSTAIN_BELOW),
             abstains_below: ABSTAIN_BELOW,
             suggestions,
@@ -492,6 +489,17 @@ impl Asked<'_> {
             })
             .collect()
     }
+}
+
+/// Suggestions as the original's hooks read them: a line for each.
+fn as_lines(suggestions: &[Suggestion]) -> String {
+    let mut lines = String::with_capacity(suggestions.len() * 48);
+    for Suggestion { tool_name, tool_type, score, .. } in suggestions {
+        let separator = if lines.is_empty() { "" } else { "\n" };
+        // Writing to a text cannot fail.
+        let _ = write!(lines, "{separator}{tool_name}|{tool_type}|{score}");
+    }
+    lines
 }
 
 /// After how many lessons one is followed by a rehearsal, when so many were learned.

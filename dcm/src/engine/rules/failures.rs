@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::model::Action;
-use crate::observe::{attempt_of, cut_text, flat, text_member};
+use crate::observe::{attempt_of, cut_text, flat, text_member, was_refused};
 use crate::storage::{LaterSuccess, OpenFailure, State};
 
 /// The most bytes of an attempt that are kept.
@@ -159,16 +159,6 @@ fn detail(output: &str) -> Option<String> {
     telling.or_else(|| lines.next()).map(|line| cut_text(&flat(line), DETAIL_LIMIT))
 }
 
-/// Whether the user kept the client from making the call: nothing was tried, so nothing failed.
-fn was_refused(output: &str) -> bool {
-    const WORDS: [&str; 3] = [
-        "The user doesn't want to proceed with this tool use",
-        "The user doesn't want to take this action",
-        "[Request interrupted by user",
-    ];
-    WORDS.iter().any(|words| output.trim_start().starts_with(words))
-}
-
 /// Keeps the failures of a session up to date with the outcome of one more tool call.
 pub(in crate::engine::rules) fn note_outcome(state: &mut State, action: &Action, attempt: &Attempt) {
     let Some(session) = action.session_id.as_deref() else { return };
@@ -253,15 +243,6 @@ mod tests {
         let long = |end: &str| subject_of("Bash", &format!("echo {}{end}", "é".repeat(500)), &[]);
         assert_ne!(long("1"), long("2"));
         assert!(long("1").len() <= 200);
-    }
-
-    #[test]
-    fn what_the_user_refused_has_not_failed() {
-        assert!(was_refused(
-            "The user doesn't want to proceed with this tool use. The tool use was rejected"
-        ));
-        assert!(was_refused("[Request interrupted by user for tool use]"));
-        assert!(!was_refused("error: The user doesn't want to proceed with this tool use"));
     }
 
     #[test]

@@ -39,11 +39,10 @@ pub(super) fn brief_statement(query: BriefQuery) -> Statement {
 
 fn prompt(row: &mut Row) -> Result<BriefPrompt> {
     let added = row.opt_text(TEXT + 2)?;
-    let text = row.text(TEXT)?;
+    let (text, all) = (row.text(TEXT)?, row.int(NUMBER)?);
     Ok(BriefPrompt {
         id: row.id(ID)?,
-        whole: i64::try_from(text.chars().count())
-            .is_ok_and(|kept| row.int(NUMBER).is_ok_and(|all| all <= kept)),
+        whole: i64::try_from(text.chars().count()).is_ok_and(|kept| all <= kept),
         text,
         // Anybody may have written the metadata: what is no list of texts is none.
         added: added.and_then(|added| serde_json::from_str(&added).ok()).unwrap_or_default(),

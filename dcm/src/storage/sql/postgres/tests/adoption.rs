@@ -354,6 +354,7 @@ async fn odd_rows_do_not_stop_the_start() {
         original(&client, Form::Repaired).await;
         let holes = "
             insert into projects (path, created_at, updated_at, metadata) values ('/nulls', null, null, null);
+            insert into projects (path, name) values ('', 'root');
             insert into requests (session_id, prompt, prompt_type, status, created_at, metadata)
             values ('s', 'nulls', null, null, null, null), ('s', 'words', 'general', 'archived', now(), 'null');
             insert into task_lists (request_id, name, wave_number, status, created_at)
@@ -364,6 +365,8 @@ async fn odd_rows_do_not_stop_the_start() {
             values ('orphan', 'cancelled', null, 'null', array[null, gen_random_uuid()]);
             insert into actions (tool_name, tool_type, exit_code, created_at, metadata, file_paths)
             values ('T', 'plugin', null, null, null, array[null, 'x']);
+            insert into actions (tool_name, tool_type, exit_code, file_paths, subtask_id)
+            select 'holed', 'builtin', 0, array[null, 'x', null], id from subtasks where agent_id is not null limit 1;
             insert into keyword_tool_scores (keyword, tool_name, tool_type, score, usage_count, success_count, last_used)
             values ('k', 't', 'general', null, null, null, null);
             insert into agent_messages (message_type, payload, read_by, created_at, priority)
@@ -402,6 +405,16 @@ async fn odd_rows_do_not_stop_the_start() {
             assert_eq!(number(&client, &format!("select count(*) from {hole}")).await, 0, "{hole}");
         }
         assert_eq!(number(&client, "select count(*) from message_reads where agent_id = 'a'").await, 1);
+        assert_eq!(number(&client, "select count(*) from projects where name = 'root' and path = '/'").await, 1);
+        // A brief reads lists of texts and of ids through these; what is not there is no text.
+        for (view, list) in [("session_work", "blocked_by"), ("session_calls", "paths"), ("file_actions", "paths")] {
+            let holed = format!("select count(*) from {view} where {list} like '%null%'");
+            assert_eq!(number(&client, &holed).await, 0, "{view}");
+        }
+        for view in ["session_calls", "file_actions"] {
+            let kept = format!("select count(*) from {view} where tool_name = 'holed' and paths = '[\"x\"]'");
+            assert_eq!(number(&client, &kept).await, 1, "{view}");
+        }
         assert_eq!(number(&client, "select count(*) from subtasks where context_snapshot is not null").await, 0);
         assert_eq!(
             json(

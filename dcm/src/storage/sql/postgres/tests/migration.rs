@@ -136,3 +136,23 @@ async fn every_built_in_query_can_be_prepared() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_keep_every_text_is_refused() {
+    for (encoding, is_refused) in [("SQL_ASCII", true), ("LATIN1", true), ("UTF8", false)] {
+        let options = format!("encoding '{encoding}' locale 'C' template template0");
+        with_database_like(&options, async |database| {
+            let connected =
+                PostgresDriver::connect(database.config.clone(), PostgresOptions::default()).await;
+            if !is_refused {
+                return connected.unwrap().migrate().await.unwrap();
+            }
+            let error = connected.err().unwrap();
+            let way_out = "create database NAME encoding 'UTF8' template template0";
+            let said = error.message();
+            assert!(said.contains(encoding) && said.contains(way_out), "{said}");
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+        })
+        .await;
+    }
+}

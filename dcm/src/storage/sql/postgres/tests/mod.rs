@@ -28,6 +28,11 @@ struct TestDatabase {
 
 /// Runs `test` in a database of its own.
 async fn with_database(test: impl AsyncFnOnce(&TestDatabase)) {
+    with_database_like("", test).await;
+}
+
+/// Runs `test` in a database of its own that is made with the options `options` of `create database`.
+async fn with_database_like(options: &str, test: impl AsyncFnOnce(&TestDatabase)) {
     #[expect(clippy::disallowed_methods, reason = "the tests have no command line")]
     let url = std::env::var("DCM_TEST_POSTGRES").expect(
         "DCM_TEST_POSTGRES must hold the address of a superuser, such as \
@@ -37,7 +42,7 @@ async fn with_database(test: impl AsyncFnOnce(&TestDatabase)) {
     let id: Uuid = IdSource::new(Arc::new(SystemClock)).next();
     let name = format!("dcm_test_{}", id.simple());
     let admin = client(&config).await;
-    admin.batch_execute(&format!("create database {name}")).await.unwrap();
+    admin.batch_execute(&format!("create database {name} {options}")).await.unwrap();
     let mut database = TestDatabase { name, config };
     database.config.dbname(&database.name);
     let outcome = AssertUnwindSafe(test(&database)).catch_unwind().await;
