@@ -337,7 +337,7 @@ pub async fn mail_is_that_of_the_kind_and_the_project(api: &impl Api) {
     }
 }
 
-/// What an agent said to all is no news to itself.
+/// What an agent said to all is no news to itself: it is not in its brief. The raw data is what the inbox is, with it.
 pub async fn own_broadcasts_are_no_mail(api: &impl Api) {
     let fixture = Fixture::new();
     let (agent, other, tree) = (fixture.name("bot"), fixture.name("other"), fixture.tree(api).await);
@@ -356,8 +356,9 @@ pub async fn own_broadcasts_are_no_mail(api: &impl Api) {
     assert!(content.contains(&foreign) && !content.contains(&own), "in the brief:\n{content}");
     let said = raw(api, asked()).await.messages;
     let said: Vec<_> = said.iter().map(|message| message.content.as_str().to_owned()).collect();
-    assert!(said.iter().any(|text| text.contains(&foreign)), "in the data: {said:?}");
-    assert!(!said.iter().any(|text| text.contains(&own)), "in the data: {said:?}");
+    for word in [&own, &foreign] {
+        assert!(said.iter().any(|text| text.contains(word)), "in the data: {said:?}");
+    }
 }
 
 /// Making a context marks no message as read, and read ones are not in it.
