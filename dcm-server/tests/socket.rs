@@ -5,7 +5,7 @@ mod support;
 use dcm_server::{Limits, Role, ServerConfig};
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::socket::{CLOSE, Frame, PING, Socket, frame};
+use support::socket::{CLOSE, Frame, PING, Socket, TEXT, frame};
 use support::{Server, api, start, start_with, with_limits};
 
 async fn ws() -> Server {
@@ -369,4 +369,37 @@ async fn the_end_of_the_server_is_announced() {
         assert_eq!(socket.closed().await, (1001, "the server is going away".to_owned()));
     }
     server.serving.await.unwrap().unwrap();
+}
+
+/// Frames that arrive together are carried out one after the other, however many, and each is answered, in order.
+#[tokio::test]
+async fn frames_that_come_together_are_all_answered() {
+    const FRAMES: usize = 900;
+    let server =
+        start(Role::Ws, with_limits(Limits { frames_per_second: 10_000, ..Limits::default() })).await;
+    let mut listener = Socket::open(&server, "/").await;
+    listener.must(subscribe("topics/many")).await;
+    let mut socket = Socket::open(&server, "/").await;
+    let packet: Vec<u8> = (0..FRAMES)
+        .flat_map(|number| {
+            let mut said = publish("topics/many", json!({ "n": number }));
+            said["id"] = json!(format!("p{number}"));
+            frame(0x80 | TEXT, said.to_string().as_bytes())
+        })
+        .collect();
+    socket.raw(&packet).await;
+    for number in 0..FRAMES {
+        let answer = socket.of_type("ack").await;
+        assert_eq!(answer["id"], format!("p{number}"), "{answer}");
+    }
+    for number in 0..FRAMES {
+        loop {
+            let event = listener.of_type("event").await;
+            if event["channel"] == "topics/many" {
+                assert_eq!(event["data"]["n"], number, "{event}");
+                break;
+            }
+        }
+    }
+    socket.is_alive().await;
 }

@@ -12,7 +12,7 @@ use dcm::{
 use fastwebsockets::{Frame, OpCode, Payload};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -33,10 +33,12 @@ const ENOUGH: usize = 32 << 10;
 /// Answers may wait beside it; when they are this much more, nothing is read until some are written. What is read counts
 /// as life, and acknowledgements make room, so catching up must not keep it from being read.
 const ANSWERS: usize = 64 << 10;
-/// A buffer that has grown beyond it is given back when it is empty.
+/// A buffer that has grown beyond it is given back when there is nothing to write.
 const SMALL: usize = 1 << 10;
 /// Publications of one connection that are under way at once.
-const PUBLISHING: usize = 64;
+const PUBLISHING: usize = 256;
+/// So many frames are carried out one after the other before anything is written or delivered.
+const TOGETHER: usize = 32;
 /// The bytes of their frames; JSON takes several times as much in memory.
 const PUBLISHING_BYTES: usize = 2 << 20;
 /// How long the store may take for what a connection waits for.
@@ -80,6 +82,8 @@ struct Connection {
     out: Vec<u8>,
     /// How much of `out` is written.
     written: usize,
+    /// How long `out` was when it was last written to its end: the next time it may become as long.
+    usual: usize,
     publishing: Publishing,
     publishing_bytes: usize,
     rate: Rate,
@@ -111,6 +115,7 @@ pub(crate) async fn serve(accepted: Accepted) {
         informed: false,
         out: Vec::new(),
         written: 0,
+        usual: 0,
         publishing: FuturesOrdered::new(),
         publishing_bytes: 0,
     };
@@ -139,19 +144,26 @@ impl Connection {
         let mut timer = pin!(sleep_until(beat.next));
         loop {
             self.fill();
+            // What the other side takes at once needs no waiting for.
+            if !self.out.is_empty()
+                && let Ok(length @ 1..) = write.try_write(&self.out[self.written..])
+            {
+                self.advance(length);
+                self.fill();
+            }
             let idle = self.out.is_empty();
             if idle {
+                if self.out.capacity() > SMALL {
+                    self.out = Vec::new();
+                }
                 self.subscriber.confirm();
             }
             let due = beat.due(self.subscriber.needs_tick());
             if due < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(due);
             }
-            let unwritten = self.out.len() - self.written;
-            let room = unwritten < ENOUGH;
-            let listens = unwritten < ENOUGH + ANSWERS
-                && self.publishing.len() < PUBLISHING
-                && self.publishing_bytes < PUBLISHING_BYTES;
+            let room = self.unwritten() < ENOUGH;
+            let listens = self.listens();
             // In any order: a client that takes all it gets must be heard as well.
             tokio::select! {
                 written = write.write(&self.out[self.written..]), if !idle => match written {
@@ -164,26 +176,18 @@ impl Connection {
                     Err(end) => return end,
                 },
                 Some(publish) = self.publishing.next(), if !self.publishing.is_empty() => {
-                    self.publishing_bytes = self.publishing_bytes.saturating_sub(publish.bytes);
-                    self.answer_publication(publish.id.as_ref(), publish.published);
+                    self.answer_publication(publish);
+                    // What was committed together is answered together.
+                    while let Some(Some(publish)) = self.publishing.next().now_or_never() {
+                        self.answer_publication(publish);
+                    }
                 }
                 ready = self.subscriber.ready(), if room => if !ready {
                     return End::Close(1001, "the server is going away");
                 },
                 came = frames.next(), if listens => {
                     beat.seen = Instant::now();
-                    let handled = match came {
-                        Some(Incoming::Message(message)) => Box::pin(self.hear(&message)).await,
-                        Some(Incoming::Ping(payload)) => {
-                            self.push_frame(OpCode::Pong, &payload);
-                            self.rate.take(ACKS_PER_FRAME)
-                        }
-                        Some(Incoming::Pong | Incoming::Fragment) => self.rate.take(ACKS_PER_FRAME),
-                        Some(Incoming::Close(code)) => Err(End::Closed(code)),
-                        Some(Incoming::Broken(code, reason)) => Err(End::Close(code, reason)),
-                        Some(Incoming::Gone) | None => Err(End::Gone),
-                    };
-                    if let Err(end) = handled {
+                    if let Err(end) = self.hear_all(came, frames).await {
                         return end;
                     }
                     if !self.locked {
@@ -194,14 +198,59 @@ impl Connection {
         }
     }
 
+    fn unwritten(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// Whether there is room for what the next frame may bring.
+    fn listens(&self) -> bool {
+        self.unwritten() < ENOUGH + ANSWERS
+            && self.publishing.len() < PUBLISHING
+            && self.publishing_bytes < PUBLISHING_BYTES
+    }
+
+    /// Carries out what came, and what is there already behind it.
+    async fn hear_all(
+        &mut self,
+        first: Option<Incoming>,
+        frames: &mut (dyn Stream<Item = Incoming> + Send + Unpin),
+    ) -> Result<(), End> {
+        let mut came = first;
+        for left in (0..TOGETHER).rev() {
+            match came {
+                Some(Incoming::Message(message)) => Box::pin(self.hear(&message)).await?,
+                Some(Incoming::Ping(payload)) => {
+                    self.push_frame(OpCode::Pong, &payload);
+                    self.rate.take(ACKS_PER_FRAME)?;
+                }
+                Some(Incoming::Pong | Incoming::Fragment) => self.rate.take(ACKS_PER_FRAME)?,
+                Some(Incoming::Close(code)) => return Err(End::Closed(code)),
+                Some(Incoming::Broken(code, reason)) => return Err(End::Close(code, reason)),
+                Some(Incoming::Gone) | None => return Err(End::Gone),
+            }
+            // What is taken must be carried out.
+            if left == 0 || !self.listens() {
+                break;
+            }
+            match frames.next().now_or_never() {
+                Some(next) => came = next,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
     /// Takes from the log what there is room for.
     fn fill(&mut self) {
         let mut at = None;
-        while self.out.len() - self.written < ENOUGH {
+        while self.unwritten() < ENOUGH {
             let Some(delivery) = self.subscriber.try_next() else { break };
             let at = *at.get_or_insert_with(now);
             let (joint, informed) = (self.dedupe, self.informed);
             let out = &mut self.out;
+            if out.capacity() == 0 {
+                out.reserve(self.usual);
+            }
             frames::delivery(&delivery, joint, informed, at, |frame| write_frame(out, OpCode::Text, frame));
         }
     }
@@ -218,11 +267,8 @@ impl Connection {
         self.written += length;
         if self.written >= self.out.len() {
             self.written = 0;
-            if self.out.capacity() > SMALL {
-                self.out = Vec::new();
-            } else {
-                self.out.clear();
-            }
+            self.usual = self.out.len().min(ENOUGH + SMALL);
+            self.out.clear();
         } else if self.written >= ENOUGH {
             self.out.drain(..self.written);
             self.written = 0;
@@ -240,7 +286,7 @@ impl Connection {
         if at >= beat.next {
             beat.next = at + beat.every;
             // Who takes nothing does not get more to take.
-            if self.out.len() - self.written < ENOUGH {
+            if self.unwritten() < ENOUGH {
                 self.push(&frames::ping(now()));
             }
         }
@@ -356,7 +402,10 @@ impl Connection {
         }));
     }
 
-    fn answer_publication(&mut self, id: Option<&Value>, published: Result<Published, Error>) {
+    fn answer_publication(&mut self, publish: Publish) {
+        let Publish { id, bytes, published } = publish;
+        self.publishing_bytes = self.publishing_bytes.saturating_sub(bytes);
+        let id = id.as_ref();
         match published {
             Ok(Published { id: Some(event), .. }) => {
                 self.answer(id, Ok(()), &[("event_id", event.to_string().into())]);

@@ -241,7 +241,7 @@ pub(super) fn delivery(
             }
             let mut rest = *mask;
             while rest != 0 {
-                frame(&entry.frame(rest.trailing_zeros()));
+                frame(entry.frame(rest.trailing_zeros()));
                 rest &= rest - 1;
             }
         }

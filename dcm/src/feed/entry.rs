@@ -41,13 +41,16 @@ pub type ChannelMask = u32;
 /// How many channels of an event a mask can say.
 const MASKED: usize = 31;
 
-/// A frame, shared by all who get it.
+/// A frame of several channels, shared by all who get it.
 type Text = Arc<[u8]>;
+
+/// A frame of one channel, once somebody gets it.
+type Single = OnceLock<Box<[u8]>>;
 
 #[derive(Debug, Default)]
 struct Texts {
     /// By bit of the mask, what one channel gets.
-    single: OnceLock<Box<[OnceLock<Text>]>>,
+    single: OnceLock<Box<[Single]>>,
     /// What readers get who want one text for all their channels. There are as many kinds of readers as there are
     /// different masks: few.
     joint: Mutex<Vec<(ChannelMask, Text)>>,
@@ -107,17 +110,18 @@ impl Entry {
         if mask & !1 == 0 { &self.summary } else { &self.data }
     }
 
-    /// The frame of one channel.
+    /// The frame of one channel; that of `global` for a bit that the event does not have.
     #[must_use]
-    pub fn frame(&self, bit: u32) -> Arc<[u8]> {
+    pub fn frame(&self, bit: u32) -> &[u8] {
         let single = self.texts.single.get_or_init(|| {
             let channels = self.channels.len().min(MASKED) + 1;
             (0..channels).map(|_| OnceLock::new()).collect()
         });
-        match single.get(bit as usize) {
-            Some(text) => Arc::clone(text.get_or_init(|| self.write(1 << bit, false))),
-            None => self.write(1 << bit, false),
-        }
+        let (bit, text) = match single.get(bit as usize) {
+            Some(text) => (bit, text),
+            None => (0, &single[0]),
+        };
+        text.get_or_init(|| self.write(1 << bit, false).into())
     }
 
     /// The one frame of all channels of `mask`.
@@ -127,12 +131,12 @@ impl Entry {
         if let Some((_, text)) = joint.iter().find(|(known, _)| *known == mask) {
             return Arc::clone(text);
         }
-        let text = self.write(mask, true);
+        let text: Text = self.write(mask, true).into();
         joint.push((mask, Arc::clone(&text)));
         text
     }
 
-    fn write(&self, mask: ChannelMask, joint: bool) -> Arc<[u8]> {
+    fn write(&self, mask: ChannelMask, joint: bool) -> Vec<u8> {
         let payload = self.payload(mask).as_str();
         let mut text = String::with_capacity(payload.len() + 256);
         // Writing to a String cannot fail; names and channels are quoted by the JSON writer.
@@ -151,7 +155,7 @@ impl Entry {
             let _ = write!(text, ",\"position\":\"{}\"", self.position);
         }
         text.push('}');
-        text.into_bytes().into()
+        text.into_bytes()
     }
 
     /// How much memory it takes, roughly.

@@ -92,6 +92,11 @@ impl Cursor {
         self.at
     }
 
+    /// Whether the next event is at hand, without a look at what is new.
+    pub(crate) fn has_next(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Moves to another place.
     pub(crate) fn seek(&mut self, at: Position) {
         self.at = at;

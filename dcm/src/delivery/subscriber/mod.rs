@@ -317,17 +317,20 @@ impl Subscriber {
 
     /// What comes next, if it can be had at once.
     pub fn try_next(&mut self) -> Option<Delivery> {
-        self.changes.borrow_and_update();
         loop {
             if let Some(first) = self.first.pop_front() {
                 return Some(first);
             }
-            if let Some(entry) = self.mailbox.take() {
-                let mask = self.mask_of(&entry, true);
-                if mask != 0 {
-                    return Some(Delivery::Event { entry, mask, attempt: 1 });
+            // What others change is looked at once for all events that are at hand: all listeners share it.
+            if !self.cursor.has_next() {
+                self.changes.borrow_and_update();
+                if let Some(entry) = self.mailbox.take() {
+                    let mask = self.mask_of(&entry, true);
+                    if mask != 0 {
+                        return Some(Delivery::Event { entry, mask, attempt: 1 });
+                    }
+                    continue;
                 }
-                continue;
             }
             match self.cursor.next(&self.hub.feed) {
                 Found::Event(entry) => {

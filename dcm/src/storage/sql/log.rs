@@ -1,5 +1,8 @@
 //! The event log over SQL, and how far each agent has got in it.
 
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
 use tokio::sync::Notify;
 
 use super::driver::Driver;
@@ -141,7 +144,14 @@ impl<D: Driver> LogStore for SqlStore<D> {
     }
 
     fn watch_log<'a>(&'a self, wake: &'a Notify) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.driver.watch(wake, self.node.as_deref()))
+        Box::pin(async move {
+            let Some(told) = &self.announcements else { return self.driver.watch(wake, None).await };
+            let (hear, tell) = (self.driver.watch(wake, Some(told.node())), self.tell_others(told));
+            // Both end only when the store is away; whoever called begins again.
+            match select(pin!(hear), pin!(tell)).await {
+                Either::Left((ended, _)) | Either::Right((ended, _)) => ended,
+            }
+        })
     }
 
     fn poll_ms(&self) -> u64 {

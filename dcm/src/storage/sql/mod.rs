@@ -1,5 +1,6 @@
 //! Stores that speak SQL: named queries, migrations and the drivers of both dialects.
 
+mod announce;
 mod brief;
 pub(crate) mod driver;
 mod flush;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::announce::{Announcements, Turn};
 use super::driver::{Driver, TransactError};
 use super::flush::flush;
 use super::load::{Load, fill, load};
@@ -21,20 +22,20 @@ use crate::time::Timestamp;
 pub(crate) struct SqlStore<D> {
     pub(super) driver: D,
     max_retries: u32,
-    /// What this process is called in notifications, where it sends them.
-    pub(super) node: Option<String>,
+    /// What other nodes are told, where there may be some.
+    pub(super) announcements: Option<Arc<Announcements>>,
 }
 
 impl<D: Driver> SqlStore<D> {
     /// A store that tries a transaction that had no effect again, at most `max_retries` times.
     pub(crate) fn new(driver: D, max_retries: u32) -> Self {
-        Self { driver, max_retries, node: None }
+        Self { driver, max_retries, announcements: None }
     }
 
-    /// Has every commit tell other nodes that there is something in the log; `node` is what this one is called.
+    /// Tells other nodes when there is something new in the log; `node` is what this one is called.
     #[cfg(feature = "postgres")]
     pub(crate) fn notifying(mut self, node: String) -> Self {
-        self.node = Some(node);
+        self.announcements = Some(Arc::new(Announcements::new(node)));
         self
     }
 }
@@ -48,6 +49,8 @@ struct Decided {
     mark: Option<(EventId, Timestamp)>,
     /// The events, where somebody wants to hear of them.
     events: Vec<NewEvent>,
+    /// Whether it tells other nodes.
+    turn: Option<Turn>,
 }
 
 /// How often a lost COMMIT is looked for; with the growing pauses, about ten seconds.
@@ -61,7 +64,7 @@ impl<D: Driver> SqlStore<D> {
             load(&batch.footprint(), batch.now(), attempt.clone()).into_iter().unzip();
         let listener = batch.listener().cloned();
         let tell = listener.is_some();
-        let node = self.node.clone();
+        let announcements = self.announcements.clone();
         let batch = batch.clone();
         let decided: Arc<Mutex<Option<Decided>>> = Arc::default();
         let kept = Arc::clone(&decided);
@@ -75,15 +78,18 @@ impl<D: Driver> SqlStore<D> {
             let events = if tell { decision.changes.events.clone() } else { Vec::new() };
             let mut statements =
                 if decision.changes.is_empty() { Vec::new() } else { flush(decision.changes) };
-            if let Some(node) = node.filter(|_| mark.is_some()) {
-                statements.push(Statement::new("wake_others").with("node", node));
-            }
+            let told = announcements.filter(|_| mark.is_some());
+            let turn = told.as_ref().map(|told| told.turn());
+            statements.extend(told.filter(|_| turn.is_some_and(|turn| turn.tells)).map(|told| wake(&told)));
             *kept.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Decided { outcomes: decision.outcomes, mark, events });
+                Some(Decided { outcomes: decision.outcomes, mark, events, turn });
             Ok(((), statements))
         };
         let outcome = self.driver.transact(statements, decide).await;
         let decided = decided.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(told), Some(turn)) = (&self.announcements, decided.as_ref().and_then(|it| it.turn)) {
+            told.ended(turn, outcome.is_ok());
+        }
         match (outcome, decided) {
             (Ok(((), answers)), Some(decided)) => {
                 if let Some(listener) = listener.filter(|_| !decided.events.is_empty()) {
@@ -128,6 +134,22 @@ impl<D: Driver> SqlStore<D> {
             }
         }
         Err(TransactError::CommitUnknown(cause))
+    }
+
+    /// Tells other nodes by itself what no commit has told.
+    async fn tell(&self, told: &Announcements, turn: Turn) -> Result<()> {
+        let wake = vec![wake(told)];
+        let outcome = self.driver.transact(Vec::new(), move |_| Ok(((), wake))).await;
+        told.ended(turn, outcome.is_ok());
+        outcome.map(drop).map_err(into_error)
+    }
+
+    /// Tells other nodes of everything that no commit has told, until the store does not answer.
+    pub(super) async fn tell_others(&self, told: &Announcements) -> Result<()> {
+        loop {
+            let turn = told.untold().await;
+            self.tell(told, turn).await?;
+        }
     }
 
     /// Tries again what had no effect, with a growing pause.
@@ -234,6 +256,11 @@ impl<D: Driver> SqlStore<D> {
     }
 }
 
+/// The statement by which other nodes are told.
+fn wake(told: &Announcements) -> Statement {
+    Statement::new("wake_others").with("node", told.node().to_owned())
+}
+
 /// How many actions go, and the statements that remove them and mark in each session how far it was emptied.
 fn removal(found: Vec<Vec<Row>>) -> Result<(i64, Vec<Statement>)> {
     let mut ids: BTreeSet<ActionId> = BTreeSet::new();
@@ -334,6 +361,14 @@ impl<D: Driver> CommitStore for SqlStore<D> {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.driver.close())
+        Box::pin(async move {
+            if let Some(told) = &self.announcements
+                && let Some(turn) = told.last()
+                && let Err(error) = self.tell(told, turn).await
+            {
+                tracing::debug!(?error, "other nodes will find the last events when they look by themselves");
+            }
+            self.driver.close().await;
+        })
     }
 }

@@ -408,8 +408,8 @@ async fn odd_rows_do_not_stop_the_start() {
         assert_eq!(number(&client, "select count(*) from projects where name = 'root' and path = '/'").await, 1);
         // A brief reads lists of texts and of ids through these; what is not there is no text.
         for (view, list) in [("session_work", "blocked_by"), ("session_calls", "paths"), ("file_actions", "paths")] {
-            let holed = format!("select count(*) from {view} where {list} like '%null%'");
-            assert_eq!(number(&client, &holed).await, 0, "{view}");
+            let with_null = format!("select count(*) from {view} where {list} like '%null%'");
+            assert_eq!(number(&client, &with_null).await, 0, "{view}");
         }
         for view in ["session_calls", "file_actions"] {
             let kept = format!("select count(*) from {view} where tool_name = 'holed' and paths = '[\"x\"]'");
