@@ -74,6 +74,28 @@ async fn what_is_committed_comes_in_order_to_those_who_wait_and_to_those_who_com
     assert!(live.next().await.is_none(), "who waits is told of the end");
 }
 
+/// With many listeners several commits are told at once: all of them, in order, and none has to wait for another one.
+#[tokio::test]
+async fn many_listeners_are_told_together() {
+    let (_, dcm) = embedded().await;
+    let start = dcm.feed().head();
+    let mut listeners: Vec<Follower> = (0..100).map(|_| dcm.feed().follow(None)).collect();
+    for burst in 0..5 {
+        for number in 0..10 {
+            dcm.block(block(burst * 10 + number)).await.unwrap();
+        }
+        let last = dcm.feed().committed();
+        for listener in &mut listeners {
+            for _ in 0..10 {
+                event(listener).await;
+            }
+            assert_eq!(listener.position(), last);
+        }
+    }
+    assert_eq!(dcm.feed().head().seq, start.seq + 50);
+    dcm.close().await;
+}
+
 #[tokio::test]
 async fn who_is_too_far_behind_for_the_memory_reads_from_the_store() {
     let (store, dcm) = embedded().await;

@@ -51,6 +51,30 @@ async fn nodes_wake_each_other() {
     .await;
 }
 
+/// Not every commit of a burst notifies by itself, and still nobody waits for the next one to hear of the last; nor for
+/// the next look when the node has gone.
+#[tokio::test]
+async fn the_last_of_a_burst_is_heard_of() {
+    with_database(async |database| {
+        let (one, two) = (node(database, Some("one"), NEVER).await, node(database, Some("two"), NEVER).await);
+        let mut follower = two.feed().follow(Some(Position::START));
+        for burst in 0..5 {
+            for number in 0..10 {
+                block(&one, burst * 10 + number).await;
+            }
+            let last = one.feed().committed();
+            while event(&mut follower).await.position != last {}
+        }
+        block(&one, 50).await;
+        block(&one, 51).await;
+        let last = one.feed().committed();
+        one.close().await;
+        while event(&mut follower).await.position != last {}
+        two.close().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn without_notifications_the_log_is_looked_at() {
     with_database(async |database| {
