@@ -89,7 +89,8 @@ impl Collector<'_> {
 fn failure_forms(open: &BriefFailure, whose: &str, now: Timestamp) -> Vec<String> {
     let failure = &open.failure;
     let tool = match failure.tool_name.as_str() {
-        "Bash" => String::new(),
+        // Its commands speak for themselves, where they are known.
+        "Bash" if !failure.attempt.is_empty() => String::new(),
         tool => format!("{} ", cut(tool, 60)),
     };
     let mut about = vec![format!("exit {}", failure.exit_code)];

@@ -1,10 +1,10 @@
 //! From rows to lines: what could stand in a brief, what it is worth, and where it comes from.
 
-use super::BriefOptions;
 use super::files::{self, Files};
 use super::summary::pieces;
 use super::template::Part;
 use super::text::{ago, cut, flat, members_of, short_id, span, words_of};
+use super::{BriefOptions, is_of_the_store};
 use crate::api::context::{ContextMessage, ContextSource};
 use crate::json::JsonObject;
 use crate::model::SubtaskStatus;
@@ -92,6 +92,8 @@ fn list(snapshot: &JsonObject, name: &str) -> Vec<String> {
     match snapshot.get(name) {
         Some(serde_json::Value::Array(items)) => items
             .into_iter()
+            // How that stands now is known better.
+            .filter(|item| !is_of_the_store(item))
             .map(|item| match item {
                 serde_json::Value::String(text) => text,
                 serde_json::Value::Object(map) => words_of(&JsonObject::from_map(&map)),
@@ -123,11 +125,12 @@ fn states(snapshot: &JsonObject) -> Vec<String> {
 
 impl Collector<'_> {
     pub(super) fn add(&mut self, part: Part, score: f64, forms: Vec<String>, source: ContextSource) {
-        let mut forms = forms;
+        let (mut forms, mut source) = (forms, source);
         forms.retain(|form| !form.is_empty());
         forms.dedup();
         if !forms.is_empty() {
             let score = score.clamp(0.001, 1.0);
+            source.relevance = (score * 100.0).round() / 100.0;
             self.candidates.push(Candidate { part, forms, score, repeats: false, source });
         }
     }
@@ -395,7 +398,9 @@ impl Collector<'_> {
         let mut lines = Vec::new();
         let is_open = |text: &str| {
             let known = self.rows.work.iter().filter_map(|work| work.description.as_deref());
-            known.map(flat).any(|known| known.starts_with(&flat(text)))
+            // It may have been cut when it was saved.
+            let said = flat(text);
+            known.map(flat).any(|known| known.starts_with(said.trim_end_matches('…')))
         };
         for (name, lead) in texts {
             let said = list(snapshot, name).into_iter().filter(|text| !is_open(text));

@@ -64,9 +64,10 @@ const BEGINNINGS: [(&str, Family); 4] = [
 const ENDINGS: [(&str, Family); 2] = [("-specialist", Family::Specialist), ("-expert", Family::Specialist)];
 
 impl Family {
-    /// The family of an agent type: by name, by wildcard, else developer.
+    /// The family of an agent type: by name, by wildcard, else developer. Capitals do not count.
     #[must_use]
     pub fn of(agent_type: &str) -> Self {
+        let agent_type = &*agent_type.to_ascii_lowercase();
         let named = NAMED.iter().find(|(name, _)| *name == agent_type);
         let begins = || BEGINNINGS.iter().find(|(start, _)| agent_type.starts_with(start));
         let ends = || ENDINGS.iter().find(|(end, _)| agent_type.ends_with(end));
@@ -110,6 +111,8 @@ mod tests {
     fn names_before_wildcards_before_developer() {
         for (agent_type, family) in [
             ("tech-lead", Family::Orchestrator),
+            ("Tech-Lead", Family::Orchestrator),
+            ("graphql-Expert", Family::Specialist),
             ("backend-go", Family::Developer),
             ("security-specialist", Family::Specialist),
             ("security-audit", Family::Validator),

@@ -136,7 +136,8 @@ pub fn compile(
 
 /// The newest words of the user: what was added while the agent was at work, then the prompt itself.
 fn request(rows: &BriefRows) -> Request {
-    let Some(prompt) = rows.prompts.first() else { return Request::default() };
+    // Nothing is left out of what nobody said.
+    let Some(prompt) = rows.prompts.first() else { return Request { whole: true, ..Request::default() } };
     let added = prompt.added.iter().rev().flat_map(|text| text.lines());
     let source = ContextSource {
         kind: "session".to_owned(),
@@ -161,6 +162,14 @@ pub(crate) fn open_work(rows: &BriefRows) -> Vec<serde_json::Value> {
         })
     })
     .collect()
+}
+
+/// Whether a task of a snapshot is one that the store named itself ([`open_work`]), as it stood then.
+pub(crate) fn is_of_the_store(task: &serde_json::Value) -> bool {
+    const MEMBERS: [&str; 4] = ["agent_id", "id", "status", "text"];
+    task.as_object().is_some_and(|task| {
+        task.len() == MEMBERS.len() && MEMBERS.iter().all(|name| task.contains_key(*name))
+    })
 }
 
 /// The files that were changed in a session, the most relevant first, for a snapshot.

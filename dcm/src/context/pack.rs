@@ -354,7 +354,7 @@ fn finish(
             let sources = lines.iter().zip(1_u32..).filter_map(|((_, source), number)| {
                 Some(ContextSource { line: Some(number), ..(*source)?.clone() })
             });
-            break (content, sources.collect::<Vec<_>>());
+            break (content, sources.collect());
         }
         if notice {
             notice = false;
@@ -364,21 +364,13 @@ fn finish(
             break (String::new(), Vec::new());
         }
     };
-    let relevance = |source: &ContextSource| {
-        let item = packer
-            .items
-            .iter()
-            .find(|item| item.candidate.source.id == source.id && item.candidate.source.kind == source.kind);
-        item.map_or(1.0, |item| (item.candidate.score * 100.0).round() / 100.0)
-    };
-    let sources = sources.into_iter().map(|source| ContextSource { relevance: relevance(&source), ..source });
     let choices = if explain {
         let of_request = request.source.as_ref().map(|source| request_choice(source, &quote, packer.counter));
         of_request.into_iter().chain(packer.items.iter().map(|item| choice(item, packer.template))).collect()
     } else {
         Vec::new()
     };
-    Packed { truncated: !(packer.is_complete() && quote.whole), content, sources: sources.collect(), choices }
+    Packed { truncated: !(packer.is_complete() && quote.whole), content, sources, choices }
 }
 
 /// What became of the user's words.

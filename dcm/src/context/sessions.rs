@@ -224,6 +224,62 @@ fn what_a_snapshot_says_of_agents_and_waves_is_told() {
 }
 
 /// Words of a language that has an alphabet, of some that write without spaces, and what a terminal printed.
+/// A brief that holds all there is does not say that more is known.
+#[test]
+fn nothing_is_missing_where_nothing_is_known() {
+    let brief = compiled(MAIN, 2000, &BriefRows::default());
+    assert!(!brief.truncated && !brief.content.contains("Not everything fits"), "{}", brief.content);
+}
+
+/// What the store noted of open work in a snapshot is told as it stands now, and only once.
+#[test]
+fn work_of_a_snapshot_is_told_as_it_stands_now() {
+    let long = "Port the parser of dates, ".repeat(20);
+    let open = work(1, "sub-1", &long, SubtaskStatus::Running);
+    let nameless = BriefWork { description: None, ..work(2, "sub-2", "", SubtaskStatus::Running) };
+    let ended = work(3, "sub-3", "Build the cart", SubtaskStatus::Running);
+    let then = BriefRows { work: vec![open.clone(), nameless.clone(), ended], ..BriefRows::default() };
+    let mut tasks = open_work(&then);
+    tasks.push(serde_json::json!("Write the release notes"));
+    // As another client would have said it, cut.
+    tasks.push(serde_json::json!(text::cut(&long, 200)));
+    let snapshot = crate::storage::BriefSnapshot {
+        id: uuid::Uuid::from_u128(9).into(),
+        saved: JsonObject::from_value(serde_json::json!({ "active_tasks": tasks })),
+        created_at: ago(15),
+    };
+    let rows = BriefRows { work: vec![open, nameless], snapshot: Some(snapshot), ..BriefRows::default() };
+    let brief = compiled(MAIN, 4000, &rows).content;
+    let was: Vec<&str> = brief.lines().filter(|line| line.contains("Was at")).collect();
+    assert_eq!(was, ["- Was at: Write the release notes"], "{brief}");
+    assert!(!brief.contains("Build the cart") && !brief.contains('{'), "{brief}");
+}
+
+/// Each line says its own worth, also where several are of one source.
+#[test]
+fn lines_of_one_summary_have_their_own_relevance() {
+    let summary = crate::storage::BriefSummary {
+        id: uuid::Uuid::from_u128(9).into(),
+        text: "## Done\nThe reader.\n\n## Next steps\nWrite the exporter.\n".to_owned(),
+        created_at: ago(15),
+    };
+    let rows = BriefRows { summary: Some(summary), ..BriefRows::default() };
+    let brief = compiled(MAIN, 2000, &rows);
+    let relevance = |word: &str| {
+        let line = brief.content.lines().zip(1_u32..).find(|(line, _)| line.contains(word)).unwrap().1;
+        brief.sources.iter().find(|source| source.line == Some(line)).unwrap().relevance
+    };
+    assert!(relevance("exporter") > relevance("reader"), "{:?}", brief.sources);
+}
+
+/// A call of which nothing is known but that it failed is named.
+#[test]
+fn a_failed_call_without_words_has_a_name() {
+    let rows = BriefRows { failures: vec![failure(1, MAIN, "")], ..BriefRows::default() };
+    let brief = compiled(MAIN, 2000, &rows).content;
+    assert!(brief.contains("- Bash (exit 101"), "{brief}");
+}
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z]{2,9}( [a-z]{2,9}){3,60}[.?]",

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::sessions::{emit_session, note_work};
 use crate::api::compact::{CompactSaved, SavedSnapshot};
+use crate::context::is_of_the_store;
 use crate::error::Result;
 use crate::json::JsonObject;
 use crate::model::{Compaction, Request};
@@ -121,14 +122,6 @@ impl SaveSnapshot {
     }
 }
 
-/// Whether the store named a task itself in an earlier snapshot (`context::open_work`), as it stood then.
-fn is_the_stores(task: &Value) -> bool {
-    const MEMBERS: [&str; 4] = ["agent_id", "id", "status", "text"];
-    task.as_object().is_some_and(|task| {
-        task.len() == MEMBERS.len() && MEMBERS.iter().all(|name| task.contains_key(*name))
-    })
-}
-
 impl SaveSnapshot {
     /// What was saved before, if no compaction came after it: it is about the same context.
     fn earlier(&self, state: &State) -> Option<JsonObject> {
@@ -153,7 +146,7 @@ impl SaveSnapshot {
             }
             *value = match name.as_str() {
                 "active_tasks" => {
-                    let said = list(name).into_iter().filter(|task| !is_the_stores(task));
+                    let said = list(name).into_iter().filter(|task| !is_of_the_store(task));
                     said.chain(self.open_work.iter().cloned()).collect()
                 }
                 "modified_files" => {
