@@ -403,3 +403,22 @@ async fn frames_that_come_together_are_all_answered() {
     }
     socket.is_alive().await;
 }
+
+/// Who is said to be connected has a name as everywhere else: it is told to everybody.
+#[tokio::test]
+async fn names_of_agents_and_sessions_are_bounded() {
+    let server = ws().await;
+    let mut socket = Socket::open(&server, "/").await;
+    for (agent, session) in [
+        ("a".repeat(256), "s".to_owned()),
+        ("a\0b".to_owned(), "s".to_owned()),
+        ("a".to_owned(), "s".repeat(100_000)),
+        ("a".to_owned(), "s\0".to_owned()),
+    ] {
+        socket.send(&json!({"type": "auth", "agent_id": agent, "session_id": session})).await;
+        let error = socket.of_type("error").await;
+        assert_eq!(error["code"], "4003", "{error}");
+        assert!(error["error"].as_str().is_some_and(|text| text.contains("255 characters")), "{error}");
+    }
+    socket.must(auth(&"ä".repeat(255))).await;
+}

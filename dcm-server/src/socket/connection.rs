@@ -58,6 +58,14 @@ struct Publish {
     published: Result<Published, Error>,
 }
 
+/// How a frame was carried out.
+#[derive(PartialEq)]
+enum Heard {
+    AtOnce,
+    /// It may have waited for the store.
+    WithTheStore,
+}
+
 /// Why a connection ends.
 enum End {
     /// We close, with a code and a reason.
@@ -218,7 +226,12 @@ impl Connection {
         let mut came = first;
         for left in (0..TOGETHER).rev() {
             match came {
-                Some(Incoming::Message(message)) => Box::pin(self.hear(&message)).await?,
+                Some(Incoming::Message(message)) => {
+                    // What waits for the store is not waited for twice before anybody else is looked at.
+                    if Box::pin(self.hear(&message)).await? == Heard::WithTheStore {
+                        break;
+                    }
+                }
                 Some(Incoming::Ping(payload)) => {
                     self.push_frame(OpCode::Pong, &payload);
                     self.rate.take(ACKS_PER_FRAME)?;
@@ -296,7 +309,7 @@ impl Connection {
     }
 
     /// Carries out what a frame says. An error ends the connection.
-    async fn hear(&mut self, message: &[u8]) -> Result<(), End> {
+    async fn hear(&mut self, message: &[u8]) -> Result<Heard, End> {
         let (id, said) = frames::read(message);
         let is_ack = matches!(said, Ok(Said::AckEvent(_) | Said::AckPosition(_)));
         if self.rate.take(if is_ack { 1 } else { ACKS_PER_FRAME }).is_err() {
@@ -308,8 +321,12 @@ impl Connection {
             Ok(said) => said,
             Err(what) => {
                 self.push(&frames::misunderstood(&what, id.as_ref(), now()));
-                return Ok(());
+                return Ok(Heard::AtOnce);
             }
+        };
+        let heard = match said {
+            Said::Auth(_) | Said::Subscribe { .. } | Said::Unsubscribe { .. } => Heard::WithTheStore,
+            _ => Heard::AtOnce,
         };
         match said {
             Said::Ping => self.push(&frames::pong(now())),
@@ -340,7 +357,7 @@ impl Connection {
                 self.publish(id, Publication { channel, event, data }, idempotency_key, message.len());
             }
         }
-        Ok(())
+        Ok(heard)
     }
 
     async fn authenticate(&mut self, id: Option<Value>, claims: Claims) {
@@ -374,7 +391,7 @@ impl Connection {
         let code = match refused {
             NotIdentified::BadToken => "4001",
             NotIdentified::TokenNeeded => "4002",
-            NotIdentified::Nothing => "4003",
+            NotIdentified::Nothing | NotIdentified::BadName => "4003",
         };
         let error = refused.into_error();
         self.push(&frames::error(code, error.message(), now()));

@@ -15,6 +15,8 @@ use crate::time::Clock;
 
 /// How many events that are not kept wait for a connection; the oldest go, nobody needs an old number.
 const MAILBOX: usize = 64;
+/// How many bytes of them, roughly; of a larger one only the newest waits.
+const MAILBOX_BYTES: usize = 256 << 10;
 
 /// What waits for one connection beside the log.
 #[derive(Debug, Default)]
@@ -27,10 +29,12 @@ pub(super) struct Mailbox {
 impl Mailbox {
     fn put(&self, entry: &Arc<Entry>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= MAILBOX {
-            waiting.pop_front();
-        }
         waiting.push_back(Arc::clone(entry));
+        let mut bytes: usize = waiting.iter().map(|entry| entry.weight()).sum();
+        // The newest stays, whatever its size.
+        while waiting.len() > MAILBOX || (bytes > MAILBOX_BYTES && waiting.len() > 1) {
+            bytes -= waiting.pop_front().map_or(0, |gone| gone.weight());
+        }
         drop(waiting);
         self.filled.notify_one();
     }

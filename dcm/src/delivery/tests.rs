@@ -363,6 +363,39 @@ pub(crate) async fn what_is_published_is_in_the_log_in_order(world: &World) {
     dcm.close().await;
 }
 
+/// What is not kept waits beside the log, as much as memory allows, and keeps nobody from what is kept.
+pub(crate) async fn what_is_not_kept_does_not_keep_the_log_waiting(world: &World) {
+    let dcm = world.open().await;
+    let mut listener = dcm.subscriber();
+    listener.subscribe("topics/t", None).await.unwrap();
+    listener.unsubscribe("global").await.unwrap();
+    let anonymous = Identity::default();
+    let say = async |event: &str, data: serde_json::Value| {
+        let said = Publication { channel: "topics/t".to_owned(), event: event.to_owned(), data };
+        dcm.publish(&anonymous, "client", said).await.unwrap();
+    };
+    for number in 0..200 {
+        say("agent.heartbeat", json!(number)).await;
+    }
+    for _ in 0..3 {
+        say("system.info", json!("kept")).await;
+    }
+    dcm.feed().caught_up().await.unwrap();
+    let first: Vec<bool> = std::iter::from_fn(|| listener.try_next())
+        .take(5)
+        .map(|delivery| matches!(&delivery, Delivery::Event { entry, .. } if entry.logged))
+        .collect();
+    assert_eq!(first, [false, true, true, true, false], "whether each was in the log");
+    while listener.try_next().is_some() {}
+    for _ in 0..10 {
+        say("agent.heartbeat", json!("x".repeat(100_000))).await;
+    }
+    let large = std::iter::from_fn(|| listener.try_next()).count();
+    assert!((1..=2).contains(&large), "{large} of 10 large ones waited");
+    drop(listener);
+    dcm.close().await;
+}
+
 macro_rules! on_the_embedded_store {
     ($($name:ident)+) => {$(
         #[tokio::test]
@@ -385,6 +418,7 @@ macro_rules! for_each_scenario {
             after_goes_back_for_its_channel_alone
             a_new_epoch_is_a_gap_for_those_beyond_it_only
             what_is_published_is_in_the_log_in_order
+            what_is_not_kept_does_not_keep_the_log_waiting
             who_begins_to_acknowledge_gets_the_rest_again
             a_channel_joined_while_catching_up_misses_nothing
             a_quiet_channel_is_found_in_a_long_log

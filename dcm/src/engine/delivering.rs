@@ -16,7 +16,12 @@ pub enum NotIdentified {
     TokenNeeded,
     /// Neither a token nor a name was given.
     Nothing,
+    /// The name of the agent or of its session is none: it is too long, or holds NUL.
+    BadName,
 }
+
+/// How many characters the names of agents and of sessions have at most, as in every other operation.
+const LONGEST_NAME: usize = 255;
 
 /// What somebody says on a channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +102,10 @@ impl Dcm {
         session_id: Option<&str>,
     ) -> Result<Identity, NotIdentified> {
         let known = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        let is_name = |text: &str| text.chars().count() <= LONGEST_NAME && !text.contains('\0');
+        if ![agent_id, session_id].into_iter().flatten().all(is_name) {
+            return Err(NotIdentified::BadName);
+        }
         if let Some(token) = token.filter(|token| !token.is_empty()) {
             let mut identity: Identity = self.verify_token(token).ok_or(NotIdentified::BadToken)?.into();
             // A token without a session proves none; one's own word is believed where names are.
@@ -155,6 +164,7 @@ impl NotIdentified {
             Self::BadToken => "Invalid or expired token",
             Self::TokenNeeded => "Token required in production mode",
             Self::Nothing => "Missing token or agent_id",
+            Self::BadName => "agent_id and session_id must have 1 to 255 characters, and no NUL",
         };
         Error::new(ErrorKind::Forbidden, message)
     }

@@ -49,6 +49,7 @@ pub(super) async fn follow(feed: &Inner, mut waiting: mpsc::Receiver<CommittedEv
     // When listeners were told last, and when they are to be told of what has been handed over since.
     let mut told_at: Option<Instant> = None;
     let mut tell_at: Option<Instant> = None;
+    let mut away_until: Option<Instant> = None;
     loop {
         let mut must_look = tokio::select! {
             handed = waiting.recv() => match handed {
@@ -82,21 +83,26 @@ pub(super) async fn follow(feed: &Inner, mut waiting: mpsc::Receiver<CommittedEv
                 look_at = look_at.min(now + MOMENT);
             }
         }
+        // A store that did not answer is left alone for a while, whatever is missing.
+        away_until = away_until.filter(|until| *until > now);
+        if let Some(until) = away_until {
+            (must_look, look_at) = (false, until);
+        }
         if must_look {
-            look_at = match look(feed).await {
-                Ok(()) => Instant::now() + poll,
+            let looked = look(feed).await;
+            let now = Instant::now();
+            (looked_at, is_told) = (Some(now), true);
+            // What was read was told as it came.
+            publish(feed, &mut early);
+            look_at = match looked {
+                Ok(()) if early.is_empty() => now + poll,
+                Ok(()) => now + MOMENT.min(poll),
                 Err(error) => {
                     tracing::warn!(?error, "the event log cannot be read, it is tried again");
-                    Instant::now() + PAUSE
+                    away_until = Some(now + PAUSE);
+                    now + PAUSE
                 }
             };
-            looked_at = Some(Instant::now());
-            // What was read was told as it came.
-            is_told = true;
-            publish(feed, &mut early);
-            if !early.is_empty() {
-                look_at = look_at.min(Instant::now() + MOMENT);
-            }
         }
         if is_told {
             told_at = Some(Instant::now());

@@ -73,6 +73,8 @@ pub struct Subscriber {
     counted: usize,
     /// Whether it had reached the end of the log.
     live: bool,
+    /// Whether what came last was not in the log, so that the log is looked at first now.
+    log_is_next: bool,
     behind: bool,
     dirty: bool,
     saved_at: Timestamp,
@@ -103,6 +105,7 @@ impl Subscriber {
             confirmed: head,
             counted: 0,
             live: true,
+            log_is_next: false,
             behind: false,
             dirty: false,
             saved_at: now,
@@ -324,12 +327,12 @@ impl Subscriber {
             // What others change is looked at once for all events that are at hand: all listeners share it.
             if !self.cursor.has_next() {
                 self.changes.borrow_and_update();
-                if let Some(entry) = self.mailbox.take() {
-                    let mask = self.mask_of(&entry, true);
-                    if mask != 0 {
-                        return Some(Delivery::Event { entry, mask, attempt: 1 });
-                    }
-                    continue;
+                // One of these at a time: whoever is slow must get what is in the log all the same.
+                if !std::mem::take(&mut self.log_is_next)
+                    && let Some(fleeting) = self.fleeting()
+                {
+                    self.log_is_next = true;
+                    return Some(fleeting);
                 }
             }
             match self.cursor.next(&self.hub.feed) {
@@ -341,7 +344,7 @@ impl Subscriber {
                 }
                 Found::Nothing => {
                     self.live = true;
-                    return None;
+                    return self.fleeting();
                 }
                 Found::Elsewhere => {
                     self.behind = true;
@@ -350,6 +353,17 @@ impl Subscriber {
                     }
                     return None;
                 }
+            }
+        }
+    }
+
+    /// The next event that is not in the log.
+    fn fleeting(&mut self) -> Option<Delivery> {
+        loop {
+            let entry = self.mailbox.take()?;
+            let mask = self.mask_of(&entry, true);
+            if mask != 0 {
+                return Some(Delivery::Event { entry, mask, attempt: 1 });
             }
         }
     }

@@ -147,9 +147,9 @@ impl<D: Driver> LogStore for SqlStore<D> {
         Box::pin(async move {
             let Some(told) = &self.announcements else { return self.driver.watch(wake, None).await };
             let (hear, tell) = (self.driver.watch(wake, Some(told.node())), self.tell_others(told));
-            // Both end only when the store is away; whoever called begins again.
             match select(pin!(hear), pin!(tell)).await {
-                Either::Left((ended, _)) | Either::Right((ended, _)) => ended,
+                Either::Left((ended, _)) => ended,
+                Either::Right((never, _)) => match never {},
             }
         })
     }

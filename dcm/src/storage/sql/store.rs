@@ -1,6 +1,7 @@
 //! The store over a SQL database: loads what a batch must see, writes what it decided.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ struct Decided {
     /// Whether it tells other nodes.
     turn: Option<Turn>,
 }
+
+/// How long to wait before other nodes are told again, when that failed.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How often a lost COMMIT is looked for; with the growing pauses, about ten seconds.
 const LOOKS: u32 = 9;
@@ -144,11 +148,14 @@ impl<D: Driver> SqlStore<D> {
         outcome.map(drop).map_err(into_error)
     }
 
-    /// Tells other nodes of everything that no commit has told, until the store does not answer.
-    pub(super) async fn tell_others(&self, told: &Announcements) -> Result<()> {
+    /// Tells other nodes of everything that no commit has told, again and again.
+    pub(super) async fn tell_others(&self, told: &Announcements) -> Infallible {
         loop {
             let turn = told.untold().await;
-            self.tell(told, turn).await?;
+            if let Err(error) = self.tell(told, turn).await {
+                tracing::debug!(?error, "other nodes could not be told of what is new, it is tried again");
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 
