@@ -37,10 +37,10 @@ const ANSWERS: usize = 64 << 10;
 const SMALL: usize = 1 << 10;
 /// Publications of one connection that are under way at once.
 const PUBLISHING: usize = 256;
-/// So many frames are carried out one after the other before anything is written or delivered.
-const TOGETHER: usize = 32;
 /// The bytes of their frames; JSON takes several times as much in memory.
 const PUBLISHING_BYTES: usize = 2 << 20;
+/// So many frames are carried out one after the other before anything is written or delivered.
+const TOGETHER: usize = 32;
 /// How long the store may take for what a connection waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the other side may take to close, once it was told.

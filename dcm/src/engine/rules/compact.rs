@@ -120,9 +120,7 @@ impl SaveSnapshot {
                 && state.now.millis_since(newest.created_at) <= ONE_COMPACTION_MS
         })
     }
-}
 
-impl SaveSnapshot {
     /// What was saved before, if no compaction came after it: it is about the same context.
     fn earlier(&self, state: &State) -> Option<JsonObject> {
         let of_session = || state.compactions.iter().filter(|one| one.session_id == self.session_id);
