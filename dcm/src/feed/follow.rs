@@ -75,9 +75,9 @@ pub(super) async fn follow(feed: &Inner, mut waiting: mpsc::Receiver<CommittedEv
         if !early.is_empty() && tell_at.is_none() {
             tell_at = Some(told_at.map_or(now, |at| at + spacing(feed.head.receiver_count())));
         }
-        let mut is_told = false;
+        let head = *feed.head.borrow();
         if must_look || tell_at.is_some_and(|at| at <= now) {
-            is_told = publish(feed, &mut early);
+            publish(feed, &mut early);
             tell_at = None;
             if !early.is_empty() {
                 look_at = look_at.min(now + MOMENT);
@@ -91,8 +91,7 @@ pub(super) async fn follow(feed: &Inner, mut waiting: mpsc::Receiver<CommittedEv
         if must_look {
             let looked = look(feed).await;
             let now = Instant::now();
-            (looked_at, is_told) = (Some(now), true);
-            // What was read was told as it came.
+            looked_at = Some(now);
             publish(feed, &mut early);
             look_at = match looked {
                 Ok(()) if early.is_empty() => now + poll,
@@ -104,7 +103,7 @@ pub(super) async fn follow(feed: &Inner, mut waiting: mpsc::Receiver<CommittedEv
                 }
             };
         }
-        if is_told {
+        if *feed.head.borrow() != head {
             told_at = Some(Instant::now());
         }
     }
@@ -119,8 +118,8 @@ fn take_over(feed: &Inner, early: &mut BTreeMap<i64, CommittedEvents>, events: C
     same_log
 }
 
-/// Fans out what comes next among `early`, and forgets what was read from the log meanwhile; whether there was anything.
-fn publish(feed: &Inner, early: &mut BTreeMap<i64, CommittedEvents>) -> bool {
+/// Fans out what comes next among `early`, and forgets what was read from the log meanwhile.
+fn publish(feed: &Inner, early: &mut BTreeMap<i64, CommittedEvents>) {
     let head = *feed.head.borrow();
     let mut window = None;
     let mut last = head.seq;
@@ -145,7 +144,6 @@ fn publish(feed: &Inner, early: &mut BTreeMap<i64, CommittedEvents>) -> bool {
     if last > head.seq {
         feed.head.send_replace(Position::new(head.epoch, last));
     }
-    last > head.seq
 }
 
 /// Reads the log up to its end.
