@@ -111,6 +111,14 @@ fn a_trace_is_read_in_the_order_in_which_calls_began() {
 /// How many actions are posted under the tracer.
 const POSTS: usize = 3;
 
+/// What an action says, so that its writes are told from those of the store's own work, which goes on beside it.
+fn words_of(number: usize) -> String {
+    format!("cargo test number-{number}-of-{POSTS}")
+}
+
+/// How much of what is written the tracer shows: a page of the store.
+const PAGE: &str = "4096";
+
 /// `kill -9` does not show what the disk has: the kernel's caches survive it. What the server asks of the kernel does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_is_on_the_disk_before_the_answer() {
@@ -119,12 +127,11 @@ async fn the_log_is_on_the_disk_before_the_answer() {
     let file = path.to_str().unwrap();
     let watched =
         "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,pwrite64,pwritev,fsync,fdatasync";
-    let strace = ["strace", "-D", "-f", "-yy", "-s", "60", "-o", file, "-e", watched];
+    let strace = ["strace", "-D", "-f", "-yy", "-s", PAGE, "-o", file, "-e", watched];
     let mut server = Options::on(Store::Embedded).under(strace).start().await;
     let api = server.calls();
     for number in 0..POSTS {
-        let body =
-            json!({"tool_name": "Bash", "tool_type": "builtin", "input": format!("cargo test {number}")});
+        let body = json!({"tool_name": "Bash", "tool_type": "builtin", "input": words_of(number)});
         api.post("/api/actions", &body).await;
     }
     assert!(server.stop().await.success());
@@ -146,17 +153,18 @@ async fn the_log_is_on_the_disk_before_the_answer() {
     let requests = find(&["read", "readv", "recvfrom", "recvmsg"], "\"POST /api/actions ");
     let answers = find(&["write", "writev", "sendto", "sendmsg"], "\"HTTP/1.1 201 Created");
     assert_eq!((requests.len(), answers.len()), (POSTS, POSTS), "{trace}");
-    for (request, answer) in requests.iter().zip(&answers) {
+    for (number, (request, answer)) in requests.iter().zip(&answers).enumerate() {
         let between = |call: &&Call| call.began > request.ended && call.ended < answer.began;
-        let written = calls
+        let log = |call: &&Call| call.text.contains("dcm.db-wal>");
+        let of_log: Vec<&Call> = calls.iter().filter(between).filter(log).collect();
+        let written = of_log
             .iter()
-            .filter(between)
-            .filter(|call| call.is(&["pwrite64", "pwritev", "write"]) && call.text.contains("dcm.db-wal>"));
-        let last = written.map(|call| call.ended).max();
-        let last = last.unwrap_or_else(|| panic!("nothing was written before {answer:?}"));
-        let synced = calls.iter().filter(between).any(|call| {
+            .find(|call| call.is(&["pwrite64", "pwritev", "write"]) && call.text.contains(&words_of(number)));
+        let written =
+            written.unwrap_or_else(|| panic!("the action was not written before {answer:?}:\n{trace}"));
+        let synced = of_log.iter().any(|call| {
             let done = call.is(&["fsync", "fdatasync"]) && call.text.ends_with("= 0");
-            done && call.text.contains("dcm.db-wal>") && call.began > last
+            done && call.began > written.ended
         });
         assert!(synced, "the log was not synced between {request:?} and {answer:?}:\n{trace}");
     }
