@@ -126,6 +126,7 @@ fn observation() -> impl Strategy<Value = Observation> {
         (name(), time(), option::of(object())).prop_map(|(key, at, metadata)| Observation::Compacted {
             key,
             at,
+            agent_id: None,
             trigger: None,
             summary: None,
             metadata

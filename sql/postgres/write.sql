@@ -130,20 +130,22 @@ on conflict (id) do update set
 
 -- name: write_compactions
 insert into compactions (
-    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot,
+    agent_id
 )
 select
-    x.id, x.session_id, x.external_key, x.compaction_trigger, x.summary, x.metadata, x.created_at, x.snapshot
+    x.id, x.session_id, x.external_key, x.compaction_trigger, x.summary, x.metadata, x.created_at, x.snapshot,
+    x.agent_id
 from unnest(
     :id::uuid[], :session_id::text[], :external_key::text[], :compaction_trigger::text[], :summary::text[],
-    :metadata::jsonb[], :created_at::timestamptz[], :snapshot::jsonb[]
+    :metadata::jsonb[], :created_at::timestamptz[], :snapshot::jsonb[], :agent_id::text[]
 ) as x (
-    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot, agent_id
 )
 on conflict (id) do update set
     session_id = excluded.session_id, external_key = excluded.external_key,
     compaction_trigger = excluded.compaction_trigger, summary = excluded.summary, metadata = excluded.metadata,
-    created_at = excluded.created_at, snapshot = excluded.snapshot
+    created_at = excluded.created_at, snapshot = excluded.snapshot, agent_id = excluded.agent_id
 
 -- name: write_agent_contexts
 insert into agent_contexts (

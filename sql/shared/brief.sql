@@ -1,7 +1,8 @@
 -- What a brief is compiled from, in one statement: on PostgreSQL every further one costs as much again. The first
 -- column says of what kind a row is; what the others hold depends on it, see `dcm/src/storage/sql/brief.rs`. Every part
 -- reads a bounded number of rows by an index, however long the session is. Where several parts choose rows of one
--- table, they choose ids, and the rows are read once: what a part costs grows with its columns.
+-- table, they choose ids, and the rows are read once: what a part costs grows with its columns. Of each list one row more
+-- is read than is wanted, so that it is known whether there are more.
 -- name: brief
 with place as materialized (
     select coalesce(
@@ -10,76 +11,88 @@ with place as materialized (
             where r.session_id = :session_id order by r.created_at desc, r.id desc limit 1),
         (select s.project_id from sessions s where s.id = :session_id)
     ) as project_id
+), kind as materialized (
+    -- What kind of agent it is: as the caller says, else as it was last recorded here, else as its name suggests.
+    select coalesce(
+        :given_type, --? given_type
+        (select s.agent_type from subtasks s
+            where s.agent_id = :agent and s.session_id = :session_id and s.agent_type is not null
+            order by s.created_at desc, s.id desc limit 1),
+        cast(:assumed_type as text)
+    ) as agent_type
 ), chosen_work as materialized (
     select * from (
         select s.id from subtasks s
         where s.agent_id = :agent and s.session_id = :session_id
             and s.status in ('running', 'blocked', 'paused', 'pending')
         order by case s.status when 'running' then 1 when 'blocked' then 2 when 'paused' then 3 else 4 end,
-            s.created_at, s.id limit 20
+            s.created_at, s.id limit :many
     ) as own_open
     -- What waits for an agent of its name or kind; and for the main agent, what nobody is named for: its own list of tasks.
     union select * from (
         select s.id from subtasks s
         where s.session_id = :session_id and s.agent_id is null
             and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type = :agent
-        order by s.created_at, s.id limit 10
+        order by s.created_at, s.id limit :many
     ) as by_name
     union select * from (
         select s.id from subtasks s
         where s.session_id = :session_id and s.agent_id is null
-            and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type = :agent_type
-        order by s.created_at, s.id limit 10
+            and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type = (select k.agent_type from kind k)
+        order by s.created_at, s.id limit :many
     ) as by_kind
     union select * from (
         select s.id from subtasks s
         where s.session_id = :session_id and s.agent_id is null
             and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type is null and :agent = :session_id
-        order by s.created_at, s.id limit 10
+        order by s.created_at, s.id limit :many
     ) as by_nobody
     union select * from (
         select s.id from subtasks s
         where s.agent_id = :agent and s.session_id = :session_id and s.status in ('completed', 'failed')
-        order by s.created_at desc, s.id desc limit 3
+        order by s.completed_at desc nulls last, s.id desc limit :some
     ) as own_ended
     union select * from (
         select s.id from subtasks s where s.session_id = :session_id and s.status = 'running'
-        order by s.created_at, s.id limit 15
+        order by s.created_at, s.id limit :many
     ) as running
     union select * from (
         select s.id from subtasks s where s.session_id = :session_id and s.status = 'blocked'
-        order by s.created_at, s.id limit 10
+        order by s.created_at, s.id limit :many
     ) as blocked
     union select * from (
         select s.id from subtasks s where s.session_id = :session_id and s.status = 'paused'
-        order by s.created_at, s.id limit 5
+        order by s.created_at, s.id limit :many
     ) as paused
     union select * from (
         select s.id from subtasks s where s.session_id = :session_id and s.status = 'pending'
-        order by s.created_at, s.id limit 15
+        order by s.created_at, s.id limit :many
     ) as pending
     union select * from (
         select s.id from subtasks s where s.session_id = :session_id and s.status = 'failed'
-        order by s.created_at desc, s.id desc limit 10
+        order by s.completed_at desc nulls last, s.id desc limit :many
     ) as failed
     union select * from (
         select s.id from subtasks s where s.session_id = :session_id and s.status = 'completed'
             and (s.agent_id <> :agent and s.agent_id <> :session_id or s.agent_id is null and s.agent_type is not null)
-        order by s.created_at desc, s.id desc limit 20
+        order by s.completed_at desc nulls last, s.id desc limit :many
     ) as completed
 ), chosen_blockings as materialized (
+    -- With the other agent of each.
     select * from (
-        select b.id from blocked_agents b where b.blocked_agent = :agent order by b.created_at desc, b.id desc limit 10
+        select b.id, b.blocked_by as other from blocked_agents b where b.blocked_agent = :agent
+        order by b.created_at desc, b.id desc limit :many
     ) as of_agent
     union select * from (
-        select b.id from blocked_agents b where b.blocked_by = :agent order by b.created_at desc, b.id desc limit 10
+        select b.id, b.blocked_agent from blocked_agents b where b.blocked_by = :agent
+        order by b.created_at desc, b.id desc limit :many
     ) as by_agent
     union select * from (
-        select b.id from blocked_agents b where b.blocked_agent in (
+        select b.id, b.blocked_by from blocked_agents b where b.blocked_by <> :agent and b.blocked_agent in (
             select s.agent_id from subtasks s
             where s.session_id = :session_id and s.status in ('running', 'blocked', 'paused', 'pending')
         )
-        order by b.created_at desc, b.id desc limit 10
+        order by b.created_at desc, b.id desc limit :many
     ) as of_session
 ), chosen_mail as materialized (
     select * from (
@@ -88,21 +101,21 @@ with place as materialized (
             and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
             and (m.topic is null or m.topic <> 'context.generated')
             and (m.project_id is null or m.project_id = (select p.project_id from place p))
-        order by m.priority desc, m.created_at, m.id limit 20
+        order by m.priority desc, m.created_at, m.id limit :many
     ) as own
-    -- To the kind of agent that it is at work as, by its newest open work.
+    -- To the kinds of agent that it is at work as, and the one that the caller says it is.
     union select * from (
         select m.id from agent_messages m
-        where m.to_agent_id = (
+        where m.to_agent_id in (
                 select s.agent_type from subtasks s
                 where s.agent_id = :agent and s.session_id = :session_id and s.agent_type <> :agent
                     and s.status not in ('completed', 'failed')
-                order by s.created_at desc, s.id desc limit 1
+                union select k.agent_type from kind k where k.agent_type = :given_type --? given_type
             ) and (m.expires_at is null or m.expires_at > :now)
             and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
             and (m.topic is null or m.topic <> 'context.generated')
             and (m.project_id is null or m.project_id = (select p.project_id from place p))
-        order by m.priority desc, m.created_at, m.id limit 20
+        order by m.priority desc, m.created_at, m.id limit :many
     ) as to_kind
     union all select * from (
         select m.id from agent_messages m
@@ -111,20 +124,21 @@ with place as materialized (
             and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
             and (m.topic is null or m.topic <> 'context.generated')
             and (m.project_id is null or m.project_id = (select p.project_id from place p))
-        order by m.priority desc, m.created_at, m.id limit 20
+        order by m.priority desc, m.created_at, m.id limit :many
     ) as to_all
 )
-select 0, cast(null as uuid), cast(null as text), cast(null as text), cast(null as text),
+select 0, cast(null as uuid), kind.agent_type, cast(null as text), cast(null as text),
     cast(null as text), cast(null as text), cast(null as text), cast(null as text),
     cast(null as bigint), cast(null as bigint), cast(null as timestamptz), cast(null as timestamptz),
     cast(null as timestamptz), cast(null as text), cast(null as bytea)
+from kind
 union all select 1, p.id, p.path, p.name, null, null, null, null, null, null, null, null, null, null, null, null
 from place join projects p on p.id = place.project_id
 union all select * from (
     select 2, r.id, substr(r.prompt, 1, 20000), r.status, cast(r.metadata -> 'added' as text), null, null,
         null, null, cast(length(r.prompt) as bigint), cast(null as bigint), r.created_at,
         cast(null as timestamptz), cast(null as timestamptz), null, cast(null as bytea)
-    from requests r where r.session_id = :session_id order by r.created_at desc, r.id desc limit 5
+    from requests r where r.session_id = :session_id order by r.created_at desc, r.id desc limit :some
 ) as x
 union all select 3, w.id, substr(w.description, 1, 4000), w.status, w.agent_type, w.agent_id, w.task_name,
     cast(w.result as text), null, cast(w.wave_number as bigint), null, w.created_at, w.started_at,
@@ -136,6 +150,11 @@ from chosen_mail c join agent_messages m on m.id = c.id
 union all select 5, b.id, b.blocked_by, b.blocked_agent, b.reason, null, null, null, null, null, null, b.created_at,
     null, null, null, null
 from chosen_blockings c join blocked_agents b on b.id = c.id
+-- A blocking names no project. Where the other agent was at work in other places only, it is one of theirs.
+where exists (select 1 from subtasks s where s.agent_id = c.other and s.session_id = :session_id)
+    or exists (select 1 from agent_contexts k
+        where k.project_id = (select p.project_id from place p) and k.agent_id = c.other)
+    or not exists (select 1 from subtasks s where s.agent_id = c.other)
 union all select * from (
     select 6, cast(null as uuid), f.tool_name, null, null, null, null, null, null, count(*),
         cast(null as bigint), max(f.created_at), cast(null as timestamptz), cast(null as timestamptz),
@@ -145,14 +164,14 @@ union all select * from (
         where session_id = :session_id order by created_at desc, paths, tool_name limit 1000
     ) as f
     group by f.paths, f.tool_name
-    order by max(f.created_at) desc, f.paths, f.tool_name limit 150
+    order by max(f.created_at) desc, f.paths, f.tool_name limit :files
 ) as x
 union all select * from (
     select 7, f.action_id, f.tool_name, f.attempt, f.detail,
         (select s.agent_id from actions a join subtasks s on s.id = a.subtask_id where a.id = f.action_id),
         null, null, null, cast(f.exit_code as bigint), cast(f.times as bigint), f.failed_at,
         cast(null as timestamptz), cast(null as timestamptz), null, cast(null as bytea)
-    from open_failures f where f.session_id = :session_id order by f.failed_at desc, f.subject limit 40
+    from open_failures f where f.session_id = :session_id order by f.failed_at desc, f.subject limit :failures
 ) as x
 union all select * from (
     select 8, a.id, a.tool_name, (select s.agent_id from subtasks s where s.id = a.subtask_id), null,
@@ -164,8 +183,12 @@ union all select * from (
     select 9, c.id, substr(c.summary, 1, 100000), null, null, null, null, null, null,
         cast(null as bigint), cast(null as bigint), c.created_at, cast(null as timestamptz),
         cast(null as timestamptz), null, cast(null as bytea)
-    from compactions c where c.session_id = :session_id and c.summary is not null
-    order by c.created_at desc, c.id desc limit 1
+    from compactions c where c.id = (
+        -- The agent's own, else what is left of the main agent's context, whose name is empty here.
+        select n.id from compactions n
+        where n.session_id = :session_id and n.agent_id in (:compacted_as, '') and n.summary is not null
+        order by n.agent_id desc, n.created_at desc, n.id desc limit 1
+    )
 ) as x
 union all select * from (
     select 10, c.id, c.progress_summary, null, null, null, null, null, null, cast(null as bigint),
@@ -174,14 +197,17 @@ union all select * from (
     from agent_contexts c
     where c.agent_id = :agent and c.session_id <> :session_id and c.progress_summary is not null
         and c.project_id = (select p.project_id from place p)
-    order by c.last_updated desc, c.id desc limit 3
+    order by c.last_updated desc, c.id desc limit :some
 ) as x
 union all select * from (
     select 11, c.id, null, cast(c.snapshot as text), null, null, null, null, null, cast(null as bigint),
         cast(null as bigint), c.created_at, cast(null as timestamptz), cast(null as timestamptz), null,
         cast(null as bytea)
-    from compactions c where c.session_id = :session_id and c.snapshot is not null
-    order by c.created_at desc, c.id desc limit 1
+    from compactions c where c.id = (
+        select n.id from compactions n
+        where n.session_id = :session_id and n.agent_id in (:compacted_as, '') and n.snapshot is not null
+        order by n.agent_id desc, n.created_at desc, n.id desc limit 1
+    )
 ) as x
 union all select * from (
     select 12, b.id, substr(b.description, 1, 200), b.status, null, null, null, null, null, cast(null as bigint),

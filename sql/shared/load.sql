@@ -100,18 +100,24 @@ select id, blocked_by, blocked_agent, reason, created_at from blocked_agents whe
 )
 
 -- name: load_compactions
-select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot from compactions
+select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot, agent_id
+from compactions
 where session_id in (:sessions*)
 
 -- name: load_newest_snapshots
-select c.id, c.session_id, c.external_key, c.compaction_trigger, c.summary, c.metadata, c.created_at, c.snapshot
+select c.id, c.session_id, c.external_key, c.compaction_trigger, c.summary, c.metadata, c.created_at, c.snapshot, c.agent_id
 from compactions c
 where c.session_id in (:sessions*) and (
-    c.id = (
-        select n.id from compactions n where n.session_id = c.session_id and n.snapshot is not null
+    c.agent_id in (:agents*) and c.id = (
+        select n.id from compactions n
+        where n.session_id = c.session_id and n.agent_id = c.agent_id and n.snapshot is not null
+        order by n.created_at desc, n.id desc limit 1
+    ) or c.agent_id in (:agents*) and c.id = (
+        select n.id from compactions n
+        where n.session_id = c.session_id and n.agent_id = c.agent_id and n.external_key not like 'save:%'
         order by n.created_at desc, n.id desc limit 1
     ) or c.id = (
-        select n.id from compactions n where n.session_id = c.session_id and n.external_key not like 'save:%'
+        select n.id from compactions n where n.session_id = c.session_id and n.external_key like 'restore:session:%'
         order by n.created_at desc, n.id desc limit 1
     )
 )

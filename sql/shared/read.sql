@@ -231,6 +231,10 @@ join requests r on r.id = t.request_id
 where s.agent_id = :agent and s.status not in ('completed', 'failed')
 order by s.created_at desc limit 1
 
+-- name: context_kind
+select agent_type from subtasks where agent_id = :agent and session_id = :session_id and agent_type is not null
+order by created_at desc, id desc limit 1
+
 -- name: context_tasks
 select s.id, s.description, s.status, s.agent_type, s.created_at, s.started_at, s.blocked_by, t.name, t.wave_number
 from requests r join task_lists t on t.request_id = r.id join subtasks s on s.task_list_id = t.id
@@ -256,9 +260,20 @@ where (m.to_agent_id = :agent or m.to_agent_id is null or m.to_agent_id in (
     ))
 order by m.priority desc, m.created_at, m.id limit 20
 
+-- Those of agents that were at work in other places only are left out, as in briefs.
 -- name: context_blockings
-select id, blocked_by, reason, created_at from blocked_agents where blocked_agent = :agent
-order by created_at desc, id desc
+select b.id, b.blocked_by, b.reason, b.created_at from blocked_agents b
+where b.blocked_agent = :agent and (
+    exists (select 1 from subtasks s where s.agent_id = b.blocked_by and s.session_id = :session_id)
+    or exists (select 1 from agent_contexts k where k.agent_id = b.blocked_by and k.project_id = coalesce(
+        :project_id, --? project_id
+        (select q.project_id from requests q
+            where q.session_id = :session_id order by q.created_at desc, q.id desc limit 1),
+        (select z.project_id from sessions z where z.id = :session_id)
+    ))
+    or not exists (select 1 from subtasks s where s.agent_id = b.blocked_by)
+)
+order by b.created_at desc, b.id desc
 
 -- name: context_history
 select a.id, a.tool_name, a.tool_type, a.exit_code, a.duration_ms, a.file_paths, a.created_at
@@ -268,8 +283,10 @@ where r.session_id = :session_id and (s.agent_id = :agent or s.agent_type = :age
 order by a.created_at desc, a.id desc limit :limit
 
 -- name: newest_compaction
-select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot from compactions
-where session_id = :session_id and snapshot is null order by created_at desc, id desc limit 1
+select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot, agent_id
+from compactions
+where session_id = :session_id and snapshot is null and (agent_id = '' or external_key like 'restore:%')
+order by created_at desc, id desc limit 1
 
 -- name: context_session
 select id, session_id, status, created_at, prompt, project_id from requests
@@ -285,11 +302,15 @@ select p.id, p.name, p.path from projects p where p.id = coalesce(
 )
 
 -- name: newest_snapshot
-select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot from compactions
-where session_id = :session_id and snapshot is not null order by created_at desc, id desc limit 1
+select id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot, agent_id
+from compactions
+where session_id = :session_id and snapshot is not null
+    and agent_id = :agent_id --? agent_id
+-- The main agent's before those of its sub-agents.
+order by agent_id <> '', created_at desc, id desc limit 1
 
 -- name: compaction_history
-select id, compaction_trigger, snapshot is not null, summary is not null, created_at from compactions
+select id, compaction_trigger, snapshot is not null, summary is not null, created_at, agent_id from compactions
 where session_id = :session_id order by created_at desc, id desc limit 50
 
 -- name: agent_context_page

@@ -83,14 +83,14 @@ on conflict (id) do update set
 
 -- name: write_compactions
 insert into compactions (
-    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot
+    id, session_id, external_key, compaction_trigger, summary, metadata, created_at, snapshot, agent_id
 ) values (
-    :id, :session_id, :external_key, :compaction_trigger, :summary, :metadata, :created_at, :snapshot
+    :id, :session_id, :external_key, :compaction_trigger, :summary, :metadata, :created_at, :snapshot, :agent_id
 )
 on conflict (id) do update set
     session_id = excluded.session_id, external_key = excluded.external_key,
     compaction_trigger = excluded.compaction_trigger, summary = excluded.summary, metadata = excluded.metadata,
-    created_at = excluded.created_at, snapshot = excluded.snapshot
+    created_at = excluded.created_at, snapshot = excluded.snapshot, agent_id = excluded.agent_id
 
 -- name: write_agent_contexts
 insert into agent_contexts (

@@ -100,6 +100,9 @@ input! {
     CompactSnapshot {
         /// The session.
         session_id: String [NAME],
+        /// The agent whose snapshot is wanted: a sub-agent's, or the session's id for the main agent's alone. Unless
+        /// given, the main agent's, or another's where that has none.
+        agent_id: Option<String> [NAME],
     }
 }
 
@@ -135,4 +138,7 @@ pub struct CompactionEntry {
     pub has_summary: bool,
     /// When.
     pub created_at: Timestamp,
+    /// The agent whose context it was; absent for the session's main agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
 }

@@ -206,10 +206,13 @@ pub enum Observation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prompt_key: Option<String>,
     },
-    /// The session's context is about to be compacted.
+    /// The context of an agent is about to be compacted.
     CompactionStarted {
         /// When.
         at: Timestamp,
+        /// The sub-agent whose context it is; the main agent's when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_id: Option<String>,
         /// Who asked for it: `manual` or `auto`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trigger: Option<String>,
@@ -217,12 +220,15 @@ pub enum Observation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instructions: Option<String>,
     },
-    /// The session's context was compacted.
+    /// The context of an agent was compacted.
     Compacted {
         /// The client's id of the compaction, unique within the session.
         key: String,
         /// When.
         at: Timestamp,
+        /// The sub-agent whose context it was; the main agent's when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_id: Option<String>,
         /// Who asked for it: `manual` or `auto`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trigger: Option<String>,
@@ -343,12 +349,14 @@ impl Observation {
                 key("task_id", task_id)?;
                 optional_key("prompt_key", prompt_key)
             }
-            Self::CompactionStarted { trigger, instructions, .. } => {
+            Self::CompactionStarted { trigger, instructions, agent_id, .. } => {
+                optional_key("agent_id", agent_id)?;
                 texts(&[("trigger", trigger.as_deref()), ("instructions", instructions.as_deref())])
             }
             Self::Noted { event, .. } => key("event", event),
-            Self::Compacted { key: compaction, trigger, summary, .. } => {
+            Self::Compacted { key: compaction, trigger, summary, agent_id, .. } => {
                 key("key", compaction)?;
+                optional_key("agent_id", agent_id)?;
                 texts(&[("trigger", trigger.as_deref()), ("summary", summary.as_deref())])
             }
         }

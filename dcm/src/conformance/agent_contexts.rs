@@ -74,7 +74,7 @@ pub async fn work_leaves_a_context(api: &impl Api) {
 }
 
 async fn snapshot(api: &impl Api, session: &str) -> SnapshotAnswer {
-    let input = CompactSnapshot { session_id: session.to_owned() };
+    let input = CompactSnapshot { session_id: session.to_owned(), agent_id: None };
     must(api.execute(input).await, "reading what was saved")
 }
 

@@ -7,6 +7,7 @@ use super::fixture::session_now;
 use super::inputs::{self, observed};
 use super::scene::{Scene, of_agent};
 use crate::api::Api;
+use crate::api::compact::CompactSnapshot;
 use crate::api::hooks::{HookAnswer, HookReport};
 use crate::api::messages::{MessageSend, ReceiptAcknowledge, ReceiptsGet};
 use crate::id::MessageId;
@@ -76,6 +77,52 @@ pub async fn events_become_a_tree(api: &impl Api) {
     assert_eq!(owners.len(), 2, "two tool calls");
     assert!(owners.contains(&(0, Some(sub.id))) && owners.contains(&(1, Some(main.id))), "got {owners:?}");
     assert!(session_now(api, &scene.session).await.session.ended_at.is_some(), "the session has ended");
+}
+
+/// When a sub-agent's context is compacted, that agent is briefed anew, with its own summary; nothing of the main agent's is
+/// replaced.
+pub async fn a_sub_agents_compaction_is_its_own(api: &impl Api) {
+    let scene = Scene::new();
+    let (agent, word) = (scene.fixture.name("agent"), scene.fixture.word());
+    let of = |agent: Option<&str>, mut report: HookReport| {
+        if let Some(agent) = agent {
+            report.fields.insert("agent_id".to_owned(), json!(agent));
+            report.fields.insert("agent_type".to_owned(), json!("Explore"));
+        }
+        report
+    };
+    let compact = |agent: Option<&str>, summary: &str| {
+        let summary = json!({"trigger": "auto", "compact_summary": summary});
+        [
+            of(agent, event(&scene, "PreCompact", json!({"trigger": "auto"}))),
+            of(agent, event(&scene, "PostCompact", summary)),
+        ]
+    };
+    tell(api, event(&scene, "UserPromptSubmit", json!({"prompt": "Fix it"}))).await;
+    for report in compact(None, &format!("The main {word} story")) {
+        tell(api, report).await;
+    }
+    let main = tell(api, tool(&scene, "u1")).await;
+    assert!(text_of(&main).contains(&format!("The main {word} story")), "{}", text_of(&main));
+    tell(api, of(Some(&agent), event(&scene, "SubagentStart", json!({})))).await;
+    tell(api, of(Some(&agent), tool(&scene, "u2"))).await;
+    for report in compact(Some(&agent), &format!("Its {word} story")) {
+        tell(api, report).await;
+    }
+
+    assert_eq!(text_of(&tell(api, tool(&scene, "u3")).await), "", "the main agent has lost nothing");
+    let told = tell(api, of(Some(&agent), tool(&scene, "u4"))).await;
+    let told = text_of(&told);
+    assert!(told.contains(&format!("Its {word} story")) && !told.contains("The main"), "{told}");
+    assert_eq!(text_of(&tell(api, of(Some(&agent), tool(&scene, "u5"))).await), "", "it is told once");
+
+    let status = super::compact::status(api, &scene.session).await;
+    assert_eq!(status.summary, Some(format!("The main {word} story")), "the session's own is the newest");
+    let saved =
+        |agent: &str| CompactSnapshot { session_id: scene.session.clone(), agent_id: Some(agent.to_owned()) };
+    let of_main = must(api.execute(saved(&scene.session)).await, "reading what was saved");
+    let of_agent = must(api.execute(saved(&agent)).await, "reading what was saved");
+    assert!(of_main.exists && of_agent.exists && of_main.saved_at < of_agent.saved_at, "each has its own");
 }
 
 /// What hooks told and what the transcript tells are the same rows; an owner that hooks had wrong is corrected.

@@ -329,6 +329,7 @@ pub(super) mod observed {
         Observation::Compacted {
             key: key.to_owned(),
             at,
+            agent_id: None,
             trigger: Some("auto".to_owned()),
             summary: Some(summary.to_owned()),
             metadata: None,

@@ -63,6 +63,7 @@
 pub mod actions;
 pub mod agent_contexts;
 pub mod blocking;
+pub mod briefs;
 pub mod compact;
 pub mod context;
 pub mod events;

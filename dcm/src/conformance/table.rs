@@ -176,6 +176,15 @@ macro_rules! for_each_conformance_case {
                 generate_answers_a_brief: context_generate;
                 bad_input_names_the_field: context_get context_generate;
             }
+            briefs {
+                each_agent_has_its_own_compactions: compact_save compact_snapshot compact_restore context_get;
+                a_recorded_kind_counts: context_get compact_restore;
+                what_ended_last_is_told: context_get subtask_update;
+                what_is_left_out_is_told: context_get;
+                blockings_are_those_of_the_project: context_get block;
+                mail_to_every_kind_is_told: context_get message_send;
+                a_request_that_is_over_is_told: context_get request_update;
+            }
             agent_contexts {
                 work_leaves_a_context: agent_context_list agent_context_stats;
                 what_is_saved_comes_back: compact_save compact_snapshot compact_restore compact_status;
@@ -199,6 +208,7 @@ macro_rules! for_each_conformance_case {
             hooks {
                 events_become_a_tree: hook;
                 a_transcript_agrees_with_hooks: hook ingest;
+                a_sub_agents_compaction_is_its_own: hook compact_snapshot compact_status;
                 a_message_is_told_once: hook message_send receipts_get receipt_acknowledge;
                 what_is_told_is_counted: hook session_get;
                 unknown_messages_have_no_receipts: receipts_get receipt_acknowledge;

@@ -65,7 +65,7 @@ impl Collector<'_> {
             .collect();
         for (place, step) in ranked {
             let input = step.input.as_deref().unwrap_or("");
-            let path = step.paths.first().map(|path| files.shown(path).to_owned());
+            let path = step.paths.first().map(|path| files.shown(path));
             let about = path.unwrap_or_else(|| attempt_of(input));
             let outcome = match step.exit_code {
                 0 => String::new(),

@@ -3,7 +3,7 @@
 use super::files::{self, Files};
 use super::summary::pieces;
 use super::template::Part;
-use super::text::{ago, cut, flat, members_of, short_id, span, words_of};
+use super::text::{ago, cut, flat, members_of, misleads, short_id, span, words_of};
 use super::{BriefOptions, is_of_the_store};
 use crate::api::context::{ContextMessage, ContextSource};
 use crate::json::JsonObject;
@@ -28,6 +28,28 @@ pub(super) struct Candidate {
     pub(super) source: ContextSource,
 }
 
+/// What could stand in a brief.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    pub(super) lines: Vec<Candidate>,
+    /// Whether there is nothing else.
+    pub(super) all: bool,
+    /// What the headings of sections say of what stands below them.
+    pub(super) notes: Vec<(Part, String)>,
+}
+
+/// How old what was kept of an earlier context is, and that what the user asked for last is over: nobody is to begin it
+/// again.
+pub(super) fn notes(options: &BriefOptions, rows: &BriefRows, now: Timestamp) -> Vec<(Part, String)> {
+    let snapshot = rows.snapshot.as_ref().map(|saved| saved.created_at);
+    let given = options.summary.as_deref().is_some_and(|text| !text.trim().is_empty());
+    let summary = rows.summary.as_ref().map(|summary| summary.created_at).or(snapshot).filter(|_| !given);
+    let age = |part, at: Option<Timestamp>| Some((part, ago(now, at?)));
+    let newest = rows.prompts.first().filter(|prompt| prompt.status.is_final());
+    let over = newest.map(|prompt| (Part::Request, prompt.status.to_string()));
+    [over, age(Part::Decisions, snapshot), age(Part::Summary, summary)].into_iter().flatten().collect()
+}
+
 /// A source; its relevance is set with the candidate's.
 pub(super) fn source(kind: &str, id: &str, summary: String) -> ContextSource {
     ContextSource { kind: kind.to_owned(), id: id.to_owned(), relevance: 0.0, summary, line: None }
@@ -49,12 +71,8 @@ pub(super) fn falling(place: usize, half_life: f64) -> f64 {
 }
 
 /// Every candidate for a brief.
-pub(super) fn collect(
-    options: &BriefOptions,
-    agent_type: &str,
-    rows: &BriefRows,
-    now: Timestamp,
-) -> Vec<Candidate> {
+pub(super) fn collect(options: &BriefOptions, rows: &BriefRows, now: Timestamp) -> Vec<Candidate> {
+    let agent_type = &*rows.agent_type;
     let mut collector = Collector { options, rows, now, candidates: Vec::new() };
     let snapshot = rows.snapshot.as_ref().map(|snapshot| &snapshot.saved);
     let files = if options.include_history {
@@ -126,6 +144,11 @@ fn states(snapshot: &JsonObject) -> Vec<String> {
 impl Collector<'_> {
     pub(super) fn add(&mut self, part: Part, score: f64, forms: Vec<String>, source: ContextSource) {
         let (mut forms, mut source) = (forms, source);
+        for form in &mut forms {
+            if form.contains(misleads) {
+                form.retain(|letter| !misleads(letter));
+            }
+        }
         forms.retain(|form| !form.is_empty());
         forms.dedup();
         if !forms.is_empty() {

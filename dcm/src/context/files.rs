@@ -32,7 +32,7 @@ fn touch(tool: &str) -> Touch {
 pub(super) struct RankedFile {
     /// As it is shown: relative to `root`, where it lies below.
     pub(super) shown: String,
-    /// As it was recorded.
+    /// Its path, absolute where that is known.
     pub(super) path: String,
     /// How often it was changed.
     pub(super) changes: i64,
@@ -49,9 +49,73 @@ pub(super) struct Files {
 
 impl Files {
     /// A path relative to the root, where it lies below.
-    pub(super) fn shown<'a>(&self, path: &'a str) -> &'a str {
+    pub(super) fn shown(&self, path: &str) -> String {
+        let path = plain(path);
         let below = self.root.as_ref().and_then(|root| path.strip_prefix(root.as_str())?.strip_prefix('/'));
-        below.unwrap_or(path)
+        below.unwrap_or(&path).to_owned()
+    }
+}
+
+/// Whether a path says by itself which file it is: it begins at a root, a home or a drive, or is a URL.
+fn is_absolute(path: &str) -> bool {
+    let drive = path.as_bytes().get(1) == Some(&b':') && path.starts_with(|c: char| c.is_ascii_alphabetic());
+    path.starts_with(['/', '\\', '~']) || drive || path.contains("://")
+}
+
+/// A path without `.` and `..`, as far as it says itself what they stand for.
+fn plain(path: &str) -> String {
+    let path = path.trim();
+    if path.contains("://") || !(path.contains("./") || path.contains("//") || path.ends_with(['.', '/'])) {
+        return path.to_owned();
+    }
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if !root.is_empty() => {}
+            part => parts.push(part),
+        }
+    }
+    format!("{root}{}", parts.join("/"))
+}
+
+/// Which file each path names: a relative one is below the project, or, where no project is known, the only file that its
+/// end fits.
+struct Places<'a> {
+    project: Option<&'a str>,
+    absolute: Vec<String>,
+}
+
+impl<'a> Places<'a> {
+    fn new(project: Option<&'a str>, paths: impl Iterator<Item = &'a str>) -> Self {
+        let project = project.filter(|path| path.starts_with('/') && path.len() > 1);
+        let mut absolute = Vec::new();
+        if project.is_none() {
+            absolute = paths.filter(|path| is_absolute(path)).map(plain).collect();
+            absolute.sort_unstable();
+            absolute.dedup();
+        }
+        Self { project, absolute }
+    }
+
+    fn file(&self, path: &str) -> String {
+        let path = plain(path);
+        if path.is_empty() || is_absolute(&path) {
+            return path;
+        }
+        if let Some(project) = self.project {
+            return plain(&format!("{}/{path}", project.trim_end_matches('/')));
+        }
+        let end = format!("/{path}");
+        let mut fits = self.absolute.iter().filter(|file| file.ends_with(&end));
+        match (fits.next(), fits.next()) {
+            (Some(file), None) => file.clone(),
+            _ => path,
+        }
     }
 }
 
@@ -92,11 +156,17 @@ pub(super) fn rank(
     since: Option<Timestamp>,
 ) -> Files {
     let mut tallies: Vec<Tally> = Vec::new();
-    let mut known: HashMap<&str, usize> = HashMap::new();
+    let all = rows.iter().flat_map(|row| &row.paths).chain(noted);
+    let places = Places::new(project, all.map(String::as_str));
+    let mut known: HashMap<String, usize> = HashMap::new();
     for row in rows {
         let kind = touch(&row.tool_name);
         for path in row.paths.iter().filter(|path| !path.trim().is_empty() && kind != Touch::Search) {
-            let at = *known.entry(path).or_insert_with(|| {
+            let path = places.file(path);
+            if path.is_empty() {
+                continue;
+            }
+            let at = *known.entry(path).or_insert_with_key(|path| {
                 tallies.push(Tally { path: path.clone(), changes: 0, looks: 0, last_at: row.last_at });
                 tallies.len() - 1
             });
@@ -112,9 +182,11 @@ pub(super) fn rank(
     let oldest = tallies.iter().map(|tally| tally.last_at.as_micros()).min().unwrap_or(0);
     let oldest = Timestamp::from_micros(oldest.saturating_sub(1));
     for path in noted {
-        match known.get(path.as_str()).copied() {
+        let path = places.file(path);
+        match known.get(&path).copied() {
             Some(at) => tallies[at].changes = tallies[at].changes.max(1),
-            None => tallies.push(Tally { path: path.clone(), changes: 1, looks: 0, last_at: oldest }),
+            None if path.is_empty() => {}
+            None => tallies.push(Tally { path, changes: 1, looks: 0, last_at: oldest }),
         }
     }
     tallies.sort_by(|a, b| b.last_at.cmp(&a.last_at).then_with(|| a.path.cmp(&b.path)));
@@ -175,6 +247,54 @@ mod tests {
         let files = rank(&rows, &[], Some("/p"), None);
         assert_eq!(shown(&files), [("busy.rs", 6), ("late.rs", 0), ("old.rs", 0)]);
         assert_eq!(files.root.as_deref(), Some("/p"));
+    }
+
+    #[test]
+    fn one_file_is_one_line_by_whatever_path() {
+        let rows = [
+            row("/p/src/a.rs", "Edit", 2, 100),
+            row("src/a.rs", "Edit", 1, 90),
+            row("./src/a.rs", "Read", 1, 80),
+            row("/p/tests/../src/./a.rs", "Edit", 1, 70),
+            row("../q/b.rs", "Edit", 1, 60),
+        ];
+        let noted = ["src//a.rs".to_owned(), "src/c.rs".to_owned()];
+        let files = rank(&rows, &noted, Some("/p/"), None);
+        assert_eq!(shown(&files), [("src/a.rs", 4), ("/q/b.rs", 1), ("src/c.rs", 1)]);
+        assert_eq!(files.shown("/p/x/../src/a.rs"), "src/a.rs");
+        // Where nobody says what a relative path begins at, it may be the end of one file only.
+        let rows = [
+            row("/a/b/src/one.rs", "Edit", 2, 100),
+            row("src/one.rs", "Edit", 1, 90),
+            row("/a/b/lib.rs", "Edit", 1, 80),
+            row("/a/c/lib.rs", "Edit", 1, 70),
+            row("lib.rs", "Edit", 1, 60),
+        ];
+        let changes: Vec<_> =
+            rank(&rows, &[], None, None).ranked.into_iter().map(|file| (file.path, file.changes)).collect();
+        let expected = [("/a/b/src/one.rs", 3), ("/a/b/lib.rs", 1), ("/a/c/lib.rs", 1), ("lib.rs", 1)];
+        assert_eq!(changes, expected.map(|(path, changes)| (path.to_owned(), changes)));
+    }
+
+    #[test]
+    fn paths_of_other_kinds_stay_as_they_are() {
+        for path in [
+            "C:\\src\\a.cs",
+            "~/notes.md",
+            "https://example.org/a//b",
+            "/a/b.rs",
+            "src/a.rs",
+            ".env",
+            "/",
+            "a/..b",
+        ] {
+            assert_eq!(plain(path), path);
+        }
+        for (path, plainly) in
+            [("/..//a/", "/a"), ("../../a", "../../a"), ("a/../..", ".."), ("./", ""), ("/a/./b/.", "/a/b")]
+        {
+            assert_eq!(plain(path), plainly, "{path}");
+        }
     }
 
     #[test]

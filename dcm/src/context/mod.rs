@@ -25,8 +25,9 @@ mod tokens;
 
 use crate::api::context::{BriefChoice, ContextSource};
 use crate::id::ProjectId;
-use crate::storage::BriefRows;
+use crate::storage::{BriefList, BriefRows};
 use crate::time::Timestamp;
+use candidates::Candidates;
 use quote::Request;
 
 pub use family::{Family, infer_agent_type};
@@ -45,8 +46,10 @@ pub struct BriefOptions {
     pub agent_id: String,
     /// The session it is scoped to.
     pub session_id: String,
-    /// What kind of agent that is; guessed from the id when absent.
+    /// What kind of agent that is; when absent, as the session's records say.
     pub agent_type: Option<String>,
+    /// What kind of agent it is taken for where neither is known; guessed from the id when absent.
+    pub assumed_type: Option<String>,
     /// The budget in tokens, 100 to 8000.
     pub max_tokens: Option<i32>,
     /// How many recent actions are looked at.
@@ -73,6 +76,7 @@ impl BriefOptions {
             agent_id,
             session_id,
             agent_type: None,
+            assumed_type: None,
             max_tokens: None,
             history_limit: None,
             include_history: true,
@@ -84,10 +88,30 @@ impl BriefOptions {
         }
     }
 
-    /// The given agent type, or the one that the id suggests.
+    /// The kind of agent that it is taken for where neither the caller nor the session's records say.
     #[must_use]
-    pub fn agent_type(&self) -> String {
-        self.agent_type.clone().unwrap_or_else(|| infer_agent_type(&self.agent_id).to_owned())
+    pub(crate) fn assumed_type(&self) -> String {
+        self.assumed_type.clone().unwrap_or_else(|| infer_agent_type(&self.agent_id).to_owned())
+    }
+
+    fn budget(&self) -> i32 {
+        self.max_tokens.unwrap_or(DEFAULT_BUDGET)
+    }
+
+    /// How many lines of one kind may be worth reading: no line is shorter than some twenty tokens, and none of the
+    /// kinds gets all of the budget.
+    pub(crate) fn lines(&self) -> u32 {
+        u32::try_from(self.budget()).unwrap_or(0).div_ceil(100).max(20)
+    }
+
+    /// Whether nothing that could be said is missing from `rows`.
+    fn has_all(&self, rows: &BriefRows) -> bool {
+        rows.cut.iter().all(|list| match list {
+            BriefList::Messages => !self.include_messages,
+            BriefList::Blockings => !self.include_blocking,
+            BriefList::Files | BriefList::Failures => !self.include_history,
+            BriefList::Prompts | BriefList::Work | BriefList::Contexts => false,
+        })
     }
 }
 
@@ -112,18 +136,22 @@ pub fn estimate_tokens(text: &str) -> i64 {
     i64::try_from(Estimate.count(text)).unwrap_or(i64::MAX)
 }
 
-/// Compiles a brief that costs at most `options.max_tokens`, as `counter` counts.
+/// Compiles a brief that costs at most `options.max_tokens`, as `counter` counts, for an agent of the kind that `rows`
+/// say.
 #[must_use]
 pub fn compile(
     options: &BriefOptions,
-    agent_type: &str,
     rows: &BriefRows,
     now: Timestamp,
     counter: &dyn TokenCounter,
 ) -> Compiled {
-    let template = template::template(Family::of(agent_type));
-    let budget = usize::try_from(options.max_tokens.unwrap_or(DEFAULT_BUDGET)).unwrap_or(0);
-    let candidates = candidates::collect(options, agent_type, rows, now);
+    let template = template::template(Family::of(&rows.agent_type));
+    let budget = usize::try_from(options.budget()).unwrap_or(0);
+    let candidates = Candidates {
+        lines: candidates::collect(options, rows, now),
+        all: options.has_all(rows),
+        notes: candidates::notes(options, rows, now),
+    };
     let packed = pack::pack(template, &request(rows), &candidates, budget, counter, options.explain);
     Compiled {
         token_count: i64::try_from(counter.count(&packed.content)).unwrap_or(i64::MAX),
@@ -174,6 +202,7 @@ pub(crate) fn is_of_the_store(task: &serde_json::Value) -> bool {
 
 /// The files that were changed in a session, the most relevant first, for a snapshot.
 pub(crate) fn changed_files(rows: &BriefRows) -> Vec<String> {
-    let files = files::rank(&rows.files, &[], None, None);
+    let project = rows.project.as_ref().map(|project| project.path.as_str());
+    let files = files::rank(&rows.files, &[], project, None);
     files.ranked.into_iter().filter(|file| file.changes > 0).map(|file| file.path).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::candidates::Candidate;
+use super::candidates::{Candidate, Candidates};
 use super::quote::{Quote, Request, request_share};
 use super::template::{Part, Section, Template};
 use super::tokens::TokenCounter;
@@ -54,7 +54,8 @@ struct Packer<'a> {
     budget: usize,
     used: usize,
     headed: Vec<bool>,
-    headings: Vec<usize>,
+    /// The lines above the sections, and what they cost.
+    headings: Vec<(String, usize)>,
     items: Vec<Item<'a>>,
 }
 
@@ -70,7 +71,7 @@ impl Packer<'_> {
     /// What an item would cost in its form `form`, with its section's heading if that is not there yet.
     fn price(&self, item: usize, form: usize) -> usize {
         let item = &self.items[item];
-        let heading = if self.headed[item.section] { 0 } else { self.headings[item.section] };
+        let heading = if self.headed[item.section] { 0 } else { self.headings[item.section].1 };
         item.costs[form] + heading
     }
 
@@ -190,7 +191,7 @@ fn lines<'a>(
             continue;
         }
         if !section.heading.is_empty() {
-            lines.push((format!("## {}", section.heading), None));
+            lines.push((packer.headings[place].0.clone(), None));
         }
         lines.append(&mut own);
     }
@@ -239,11 +240,21 @@ fn items<'a>(
     items
 }
 
+/// The line above a section, with what is noted of it.
+fn heading(section: &Section, notes: &[(Part, String)]) -> String {
+    let note = notes.iter().find(|(part, _)| *part == section.part);
+    match (section.heading, note) {
+        ("", _) => String::new(),
+        (heading, Some((_, note))) => format!("## {heading} ({note})"),
+        (heading, None) => format!("## {heading}"),
+    }
+}
+
 /// Compiles candidates into at most `budget` tokens.
 pub(super) fn pack(
     template: &'static Template,
     request: &Request,
-    candidates: &[Candidate],
+    candidates: &Candidates,
     budget: usize,
     counter: &dyn TokenCounter,
     explain: bool,
@@ -253,33 +264,38 @@ pub(super) fn pack(
     let Some(whole) = (budget * 10).checked_sub(title + 10) else {
         return Packed { truncated: true, ..Packed::default() };
     };
-    let request_heading = template.sections.iter().find(|section| section.part == Part::Request);
-    let request_heading =
-        request_heading.map_or(0, |section| counter.tenths(&format!("## {}", section.heading)));
+    let headings: Vec<(String, usize)> = template
+        .sections
+        .iter()
+        .map(|section| {
+            let line = heading(section, &candidates.notes);
+            let cost = if line.is_empty() { 0 } else { counter.tenths(&line) };
+            (line, cost)
+        })
+        .collect();
+    let place = template.sections.iter().position(|section| section.part == Part::Request);
+    let request_heading = place.map_or(0, |place| headings[place].1);
     let room = (whole * request_share(budget) / 100).saturating_sub(request_heading);
     let mut quote = Quote::of(request, counter, room);
     let quote_cost = |quote: &Quote| match quote.cost(counter) {
         0 => 0,
         cost => cost + request_heading,
     };
-    let items = items(template, counter, candidates, &quote);
-    let headings = template.sections.iter().map(|section| match section.heading {
-        "" => 0,
-        heading => counter.tenths(&format!("## {heading}")),
-    });
+    let items = items(template, counter, &candidates.lines, &quote);
     let mut packer = Packer {
         template,
         counter,
         budget: whole.saturating_sub(quote_cost(&quote)),
         used: 0,
         headed: vec![false; template.sections.len()],
-        headings: headings.collect(),
+        headings,
         items,
     };
     let complete = packer.everything();
+    let is_whole = |quote: &Quote| quote.whole && candidates.all;
     let notice_cost = counter.tenths(NOTICE);
     let bound = |quote: &Quote| {
-        let notice = if complete && quote.whole { 0 } else { notice_cost };
+        let notice = if complete && is_whole(quote) { 0 } else { notice_cost };
         whole.saturating_sub(quote_cost(quote) + notice)
     };
     packer.budget = bound(&quote);
@@ -305,8 +321,10 @@ pub(super) fn pack(
         packer.budget = bound(&quote);
         packer.tell_apart(&quote, true);
     }
-    let notice = !(packer.is_complete() && quote.whole);
-    finish(packer, request, quote, budget, notice, explain)
+    let notice = !(packer.is_complete() && is_whole(&quote));
+    let mut packed = finish(packer, request, quote, budget, notice, explain);
+    packed.truncated |= !candidates.all;
+    packed
 }
 
 impl Packer<'_> {
@@ -322,7 +340,7 @@ impl Packer<'_> {
         sum += headed
             .iter()
             .zip(&self.headings)
-            .map(|(headed, cost)| if *headed { *cost } else { 0 })
+            .map(|(headed, (_, cost))| if *headed { *cost } else { 0 })
             .sum::<usize>();
         if sum > self.budget {
             return false;

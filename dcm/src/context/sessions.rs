@@ -66,7 +66,8 @@ fn compiled(agent: &str, budget: i32, rows: &BriefRows) -> Compiled {
         explain: true,
         ..BriefOptions::new(agent.to_owned(), MAIN.to_owned())
     };
-    compile(&options, "tech-lead", rows, now(), &Estimate)
+    let rows = BriefRows { agent_type: "tech-lead".to_owned(), ..rows.clone() };
+    compile(&options, &rows, now(), &Estimate)
 }
 
 fn quoted(compiled: &Compiled) -> String {

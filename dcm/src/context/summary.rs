@@ -1,14 +1,68 @@
 //! The summary that a compaction left behind, in pieces that can stand in a brief each by itself.
 
-use super::text::flat;
+use super::text::{flat, members_of};
+use crate::json::JsonObject;
 use crate::observe::frames_a_summary;
 
 /// How many characters a piece has at most.
 const PIECE: usize = 600;
 
-/// Words of a heading below which stands what is to be done, not what was done.
-const AHEAD: [&str; 9] =
-    ["next", "pending", "todo", "to-do", "remaining", "current", "open", "unfinished", "needed"];
+/// Words of a heading below which stands what is to be done, not what was done, in the languages that are spoken most
+/// among programmers.
+const AHEAD: [&str; 44] = [
+    "next",
+    "pending",
+    "todo",
+    "todos",
+    "to-do",
+    "remaining",
+    "current",
+    "open",
+    "unfinished",
+    "needed",
+    "outstanding",
+    "nächste",
+    "nächster",
+    "offen",
+    "offene",
+    "ausstehend",
+    "ausstehende",
+    "verbleibend",
+    "verbleibende",
+    "aktuell",
+    "prochaine",
+    "prochaines",
+    "prochain",
+    "suivante",
+    "suivantes",
+    "restant",
+    "restantes",
+    "faire",
+    "próximo",
+    "próximos",
+    "próximas",
+    "siguiente",
+    "siguientes",
+    "pendiente",
+    "pendientes",
+    "pendente",
+    "pendentes",
+    "prossimi",
+    "prossimo",
+    "volgende",
+    "следующие",
+    "следующий",
+    "осталось",
+    "незавершённые",
+];
+
+/// The same in languages that are written without spaces.
+const AHEAD_WITHIN: [&str; 9] =
+    ["下一步", "待办", "待完成", "剩余", "当前", "次の", "未完了", "残り", "다음"];
+
+/// Words that say of a heading that there is none of what it names.
+const NONE: [&str; 10] =
+    ["no", "nothing", "none", "not", "nichts", "keine", "aucune", "rien", "nada", "ninguna"];
 
 /// A piece of a summary.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +78,13 @@ pub(super) struct Piece {
 /// Code is left out: the files hold it. So is what Claude Code calls an analysis before what it calls the summary: it is
 /// the same at greater length. If nothing is left then, the lines stand as they are.
 pub(super) fn pieces(summary: &str) -> Vec<Piece> {
-    let lines: Vec<&str> = summary.lines().collect();
-    let labelled = |labels: [&str; 2]| lines.iter().position(|line| labels.contains(&line.trim()));
-    let start = match (labelled(["Analysis:", "<analysis>"]), labelled(["Summary:", "<summary>"])) {
+    if let Ok(serde_json::Value::Object(members)) = serde_json::from_str(summary.trim()) {
+        return members_pieces(&members);
+    }
+    let without_thoughts = without_analysis(summary);
+    let lines: Vec<&str> = without_thoughts.lines().collect();
+    let labelled = |label: &str| lines.iter().position(|line| line.trim() == label);
+    let start = match (labelled("Analysis:"), labelled("Summary:")) {
         (Some(analysis), Some(summary)) if analysis < summary => summary + 1,
         _ => 0,
     };
@@ -35,9 +93,55 @@ pub(super) fn pieces(summary: &str) -> Vec<Piece> {
     if !pieces.is_empty() {
         return pieces;
     }
-    let lines = lines.iter().filter(|line| !is_fence(line)).map(|line| flat(line));
+    let lines = lines.iter().filter(|line| fence_of(line).is_none()).map(|line| flat(line));
     let parts = lines.flat_map(|line| parts(&line));
     parts.filter(|text| !text.is_empty()).map(|text| Piece { text, is_ahead: false }).collect()
+}
+
+/// A summary without what stands in `<analysis>` tags, as long as something else is left, and without the tags around the
+/// summary itself.
+fn without_analysis(summary: &str) -> String {
+    const BEGIN: &str = "<analysis>";
+    const END: &str = "</analysis>";
+    let thoughts = summary.find(BEGIN).and_then(|begin| {
+        // One that nothing closes ends where the summary begins.
+        let rest = &summary[begin..];
+        let end = rest.find(END).map(|end| end + END.len()).or_else(|| rest.find("<summary>"))?;
+        Some(begin..begin + end)
+    });
+    let kept = thoughts.map_or_else(
+        || summary.to_owned(),
+        |thoughts| format!("{}\n{}", &summary[..thoughts.start], &summary[thoughts.end..]),
+    );
+    let kept = kept.replace("<summary>", "\n").replace("</summary>", "\n");
+    if kept.trim().is_empty() { summary.replace(BEGIN, "\n").replace(END, "\n") } else { kept }
+}
+
+/// The pieces of a summary that is an object: each member is a heading with what stands below it.
+fn members_pieces(members: &serde_json::Map<String, serde_json::Value>) -> Vec<Piece> {
+    let mut reader = Reader::default();
+    for (name, value) in members {
+        let name = name.replace('_', " ");
+        reader.heading(1, flat(&name));
+        let items = match value {
+            serde_json::Value::Array(items) => items.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        for item in items {
+            match item {
+                serde_json::Value::Null => {}
+                serde_json::Value::String(text) => reader.text(&flat(text)),
+                serde_json::Value::Object(members) => {
+                    reader.text(&flat(&members_of(&JsonObject::from_map(members))));
+                }
+                other => reader.text(&other.to_string()),
+            }
+            // Each item is a line of its own.
+            reader.finish();
+        }
+        reader.is_told = true;
+    }
+    reader.pieces
 }
 
 /// Reads a summary line by line.
@@ -55,20 +159,24 @@ struct Reader {
 
 impl Reader {
     fn read(mut self, lines: &[&str]) -> Vec<Piece> {
-        let mut fences = lines.iter().filter(|line| is_fence(line)).count() / 2 * 2;
-        let mut in_code = false;
-        for line in lines {
-            if is_fence(line) {
-                // A fence that nothing closes opens nothing.
-                in_code = !in_code && fences > 0;
-                fences = fences.saturating_sub(1);
+        let mut code: Option<&str> = None;
+        for (place, line) in lines.iter().enumerate() {
+            if let Some(fence) = fence_of(line) {
+                let rest = lines.get(place + 1..).unwrap_or_default();
+                code = match code {
+                    Some(open) => Some(open).filter(|open| *open != fence),
+                    // A fence that nothing closes opens nothing.
+                    None => rest.iter().any(|line| fence_of(line) == Some(fence)).then_some(fence),
+                };
                 continue;
             }
             let text = flat(line);
-            if in_code || text.is_empty() || is_tag(&text) || frames_a_summary(&text) {
+            let says_nothing = text.is_empty() || is_rule(&text) || is_tag(&text) || frames_a_summary(&text);
+            if code.is_some() || says_nothing {
                 continue;
             }
-            match heading_of(line) {
+            let below = lines.get(place + 1).map_or("", |line| line.trim());
+            match underlined(line, below).or_else(|| heading_of(line)) {
                 Some((level, title)) => self.heading(level, title),
                 None => self.text(&text),
             }
@@ -112,10 +220,7 @@ impl Reader {
     }
 
     fn is_ahead(&self) -> bool {
-        self.above.iter().any(|(_, heading)| {
-            let heading = heading.to_lowercase();
-            heading.split(|c: char| !c.is_alphanumeric() && c != '-').any(|word| AHEAD.contains(&word))
-        })
+        self.above.iter().any(|(_, heading)| looks_ahead(heading))
     }
 
     /// The body so far is a piece.
@@ -138,8 +243,39 @@ fn letters(text: &str) -> usize {
     text.chars().count()
 }
 
-fn is_fence(line: &str) -> bool {
-    line.trim_start().starts_with("```")
+/// Whether a heading says that what stands below it is to be done.
+fn looks_ahead(heading: &str) -> bool {
+    let heading = heading.to_lowercase();
+    let mut words = heading.split(|c: char| !c.is_alphanumeric() && c != '-');
+    let says = |words: &[&str]| words.iter().any(|word| heading.contains(word));
+    !words.clone().any(|word| NONE.contains(&word))
+        && (words.any(|word| AHEAD.contains(&word)) || says(&AHEAD_WITHIN))
+}
+
+/// The marks of a line that begins or ends code.
+fn fence_of(line: &str) -> Option<&'static str> {
+    ["```", "~~~"].into_iter().find(|fence| line.trim_start().starts_with(fence))
+}
+
+/// A line across the page, below a heading, or below the head of a table.
+fn is_rule(text: &str) -> bool {
+    text.chars().filter(|c| matches!(c, '-' | '=' | '*' | '_')).count() >= 3
+        && text.chars().all(|c| matches!(c, '-' | '=' | '*' | '_' | '|' | ':' | '+' | ' '))
+}
+
+/// A heading that is marked by a line of `=` or `-` below it.
+fn underlined(line: &str, below: &str) -> Option<(usize, String)> {
+    let is_of = |mark: char| below.len() >= 3 && below.chars().all(|c| c == mark);
+    let level = if is_of('=') {
+        1
+    } else if is_of('-') {
+        2
+    } else {
+        return None;
+    };
+    let text = line.trim();
+    let is_other = text.starts_with(['#', '-', '*', '+', '>', '|']) || letters(text) > 80;
+    (!is_other).then(|| (level, flat(bare(text)).replace("**", "")))
 }
 
 /// `<summary>` and the like.
@@ -178,8 +314,11 @@ fn heading_of(line: &str) -> Option<(usize, String)> {
     Some((level, flat(title).replace("**", "")))
 }
 
-/// A line of a list without its mark.
+/// A line of a list without its mark, or a row of a table without its frame.
 fn item(text: &str) -> &str {
+    if let Some(row) = text.strip_prefix('|') {
+        return row.strip_suffix('|').unwrap_or(row).trim();
+    }
     ["- ", "* ", "+ "].iter().find_map(|mark| text.strip_prefix(mark)).unwrap_or(text)
 }
 
@@ -276,9 +415,61 @@ mod tests {
         assert_eq!(texts(own), ["Analysis: long", "Next steps: Do it", "Summary: All well"]);
     }
 
+    #[test]
+    fn other_ways_to_write_one() {
+        assert_eq!(
+            texts("Done\n====\nfoo\n\nNext steps\n----------\nbar\n\n---\nbaz"),
+            ["Done: foo", "Next steps: bar; baz"]
+        );
+        assert_eq!(texts("# Code\n~~~\n# no heading\n```\n~~~\nkept"), ["Code: kept"]);
+        assert_eq!(
+            texts("# T\n| file | state |\n|---|:--:|\n| a.rs | done |"),
+            ["T: file | state; a.rs | done"]
+        );
+        assert_eq!(
+            texts("<analysis>long thoughts</analysis><summary>Made it fast.</summary>"),
+            ["Made it fast."]
+        );
+        assert_eq!(texts("<analysis>\nlong\n</analysis>\n\n<summary>\n# A\nb\n</summary>"), ["A: b"]);
+        assert_eq!(texts("<analysis>all there is</analysis>"), ["all there is"]);
+        let object =
+            r#"{"done": "The reader.", "next_steps": ["Write it", {"file": "a.rs"}], "left": 2, "x": null}"#;
+        assert_eq!(
+            texts(object),
+            ["done: The reader.", "left: 2", "next steps: Write it", "next steps: file a.rs"]
+        );
+        let ahead: Vec<bool> = pieces(object).iter().map(|piece| piece.is_ahead).collect();
+        assert_eq!(ahead, [false, false, true, true]);
+    }
+
+    #[test]
+    fn what_lies_ahead_in_other_languages() {
+        for heading in [
+            "Nächste Schritte",
+            "Offene Punkte",
+            "Prochaines étapes",
+            "À faire",
+            "Próximos pasos",
+            "Tareas pendientes",
+            "Следующие шаги",
+            "下一步",
+            "次のステップ",
+            "다음 단계",
+            "Current Work",
+            "TODO",
+        ] {
+            assert!(looks_ahead(heading), "{heading}");
+        }
+        for heading in
+            ["Nothing pending", "No open questions", "Done", "Erledigt", "Files", "Keine offenen Punkte"]
+        {
+            assert!(!looks_ahead(heading), "{heading}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
-        fn any_text_has_pieces(text in "(# |- |```|\\*\\*|:|\n|<|[ -~]|é|漢){0,400}") {
+        fn any_text_has_pieces(text in "(# |- |~~~|===|---|\\{|\"|<analysis>|</analysis>|```|\\*\\*|:|\n|<|[ -~]|é|漢){0,400}") {
             for piece in pieces(&text) {
                 proptest::prop_assert!(!piece.text.trim().is_empty() && !piece.text.contains('\n'));
             }

@@ -84,7 +84,7 @@ const fn section(part: Part, heading: &'static str, worth: f64, floor: usize) ->
 
 const HEAD: Section = section(Part::Head, "", 30.0, 0);
 const REQUEST: Section = section(Part::Request, "Newest request", 100.0, 0);
-const DECISIONS: Section = section(Part::Decisions, "Decided before the compaction", 9.0, 5);
+const DECISIONS: Section = section(Part::Decisions, "Saved before the compaction", 9.0, 5);
 const SUMMARY: Section = section(Part::Summary, "Summary before the compaction", 8.0, 6);
 const EARLIER: Section = section(Part::Earlier, "Earlier requests, newest first", 4.0, 0);
 const BEFORE: Section = section(Part::Before, "This agent in other sessions of the project", 3.0, 0);

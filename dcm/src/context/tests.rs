@@ -144,6 +144,8 @@ fn rows() -> impl Strategy<Value = BriefRows> {
             (project, summary, snapshot),
         )| {
             BriefRows {
+                agent_type: String::new(),
+                cut: Vec::new(),
                 project,
                 prompts,
                 work,
@@ -193,8 +195,9 @@ fn check(asked: &Asked, counter: &dyn TokenCounter) -> Result<(), TestCaseError>
         ..BriefOptions::new(agent.clone(), "session".to_owned())
     };
     let now = Timestamp::from_millis(200_000_000);
-    let compiled = compile(&options, agent_type, rows, now, counter);
-    let again = compile(&options, agent_type, rows, now, counter);
+    let rows = BriefRows { agent_type: (*agent_type).to_owned(), ..rows.clone() };
+    let compiled = compile(&options, &rows, now, counter);
+    let again = compile(&options, &rows, now, counter);
     prop_assert_eq!(&compiled, &again, "the same rows give the same bytes");
     let cost = i64::try_from(counter.count(&compiled.content)).unwrap();
     prop_assert!(cost <= i64::from(*budget), "{cost} of {budget}:\n{}", compiled.content);

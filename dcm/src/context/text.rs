@@ -94,13 +94,19 @@ pub(super) fn span(millis: i64) -> String {
     }
 }
 
-/// What an object says in words: the member that people read, else all of it.
+/// What an object says in words: the member that people read, else all of them.
 pub(super) fn words_of(object: &JsonObject) -> String {
     let words = WORDS.iter().find_map(|name| match object.get(name) {
         Some(serde_json::Value::String(words)) if !words.trim().is_empty() => Some(words),
         _ => None,
     });
-    words.unwrap_or_else(|| if object.is_empty() { String::new() } else { object.as_str().to_owned() })
+    words.unwrap_or_else(|| members_of(object))
+}
+
+/// Whether a character changes how those around it are shown: what stands in a brief shows as it is.
+pub(super) fn misleads(letter: char) -> bool {
+    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || letter.is_control() && letter != '\n'
 }
 
 /// Enough of an id to tell it from others.

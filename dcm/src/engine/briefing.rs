@@ -53,17 +53,18 @@ impl Dcm {
     pub(super) async fn compiled(&self, options: BriefOptions) -> Result<CompiledBrief> {
         let now = self.now();
         let steps = u32::try_from(options.history_limit.unwrap_or(10)).unwrap_or(10);
-        let agent_type = options.agent_type();
         let query = BriefQuery {
             agent_id: options.agent_id.clone(),
-            agent_type: agent_type.clone(),
+            agent_type: options.agent_type.clone(),
+            assumed_type: options.assumed_type(),
+            lines: options.lines(),
             session_id: options.session_id.clone(),
             project_id: options.project_id,
             steps: if options.include_history { steps } else { 0 },
             now,
         };
         let rows = self.store().brief(query).await?;
-        let compiled = context::compile(&options, &agent_type, &rows, now, &*self.config().token_counter);
+        let compiled = context::compile(&options, &rows, now, &*self.config().token_counter);
         let brief = Brief {
             id: self.shared.ids.next(),
             content: compiled.content,
@@ -72,6 +73,7 @@ impl Dcm {
             generated_at: now,
         };
         let explanation = options.explain.then_some(compiled.choices);
+        let agent_type = rows.agent_type;
         Ok(CompiledBrief { brief, sources: compiled.sources, explanation, agent_type })
     }
 
@@ -125,6 +127,7 @@ impl Run<ContextGet> for Dcm {
         };
         if operation.format == Some(BriefFormat::Raw) {
             let rows = self.context_rows(&options).await?;
+            let recorded = options.agent_type.clone().or(rows.agent_type);
             let counts = ContextCounts {
                 tasks: rows.tasks.len(),
                 messages: rows.messages.len(),
@@ -142,7 +145,7 @@ impl Run<ContextGet> for Dcm {
             return Ok(ContextAnswer::Raw {
                 agent_id,
                 session_id,
-                agent_type: options.agent_type(),
+                agent_type: recorded.unwrap_or_else(|| options.assumed_type()),
                 data,
                 counts,
             });
@@ -155,7 +158,9 @@ impl Run<ContextGet> for Dcm {
 impl Run<CompactSnapshot> for Dcm {
     async fn run(&self, operation: CompactSnapshot) -> Result<SnapshotAnswer> {
         let session_id = operation.session_id;
-        let saved = self.store().newest_snapshot(session_id.clone()).await?;
+        // The main agent goes by the session's id.
+        let agent = operation.agent_id.map(|agent| if agent == session_id { String::new() } else { agent });
+        let saved = self.store().newest_snapshot(session_id.clone(), agent).await?;
         let history = self.store().compaction_history(session_id.clone()).await?;
         let snapshot = saved.as_ref().and_then(|saved| saved.snapshot.clone());
         let files = snapshot.as_ref().and_then(|snapshot| snapshot.get("modified_files"));

@@ -27,7 +27,9 @@ impl Run<HookReport> for Dcm {
         let Noticed { agent_id, fingerprint: event, .. } = noticed.clone();
         let live = report.at.is_none();
         let snapshot = noticed.observations.iter().find_map(|one| match one {
-            Observation::CompactionStarted { trigger, .. } if live => Some(trigger.clone()),
+            Observation::CompactionStarted { trigger, agent_id, .. } if live => {
+                Some((agent_id.clone(), trigger.clone()))
+            }
             _ => None,
         });
         let starts = |one: &Observation| matches!(one, Observation::SessionStarted { .. });
@@ -45,8 +47,8 @@ impl Run<HookReport> for Dcm {
         };
         let HookTaken { abandoned, text, brief } = self.commit(command).await?;
         self.drop_phantoms(abandoned).await?;
-        if let Some(trigger) = snapshot {
-            self.snapshot_for_hook(&session_id, trigger).await;
+        if let Some((agent, trigger)) = snapshot {
+            self.snapshot_for_hook(&session_id, agent, trigger).await;
         }
         let text = match brief {
             Some(wanted) => {
@@ -62,10 +64,10 @@ impl Run<HookReport> for Dcm {
 impl Dcm {
     /// What is open and what was changed, as it stands before the context is lost. The event itself is recorded, and
     /// repeating it would not say more, so a failure here is nobody else's.
-    async fn snapshot_for_hook(&self, session_id: &str, trigger: Option<String>) {
+    async fn snapshot_for_hook(&self, session_id: &str, agent: Option<String>, trigger: Option<String>) {
         let save = CompactSave {
             session_id: session_id.to_owned(),
-            agent_id: Some(session_id.to_owned()),
+            agent_id: Some(agent.unwrap_or_else(|| session_id.to_owned())),
             trigger,
             context_summary: None,
             active_tasks: None,

@@ -169,7 +169,9 @@ impl Dcm {
     async fn snapshot(&self, operation: CompactSave, by_hook: bool) -> Result<SaveSnapshot> {
         let query = BriefQuery {
             agent_id: operation.agent_id.clone().unwrap_or_else(|| operation.session_id.clone()),
-            agent_type: String::new(),
+            agent_type: None,
+            assumed_type: String::new(),
+            lines: 100,
             session_id: operation.session_id.clone(),
             project_id: None,
             steps: 0,
@@ -221,8 +223,12 @@ impl Run<CompactRestore> for Dcm {
                 summary: operation.compact_summary.clone(),
             };
             let marked = self.writer()?.commit(mark, self.key_of_part(MARKED)).await?;
+            let developer = || "developer".to_owned();
+            let is_main = operation.agent_id == operation.session_id;
             let options = BriefOptions {
-                agent_type: Some(operation.agent_type.unwrap_or_else(|| "developer".to_owned())),
+                // Unless the caller says so, no main agent is briefed as an orchestrator here (CONTRACT E.5).
+                agent_type: operation.agent_type.or_else(|| is_main.then(developer)),
+                assumed_type: Some(developer()),
                 max_tokens: operation.max_tokens,
                 history_limit: Some(15),
                 summary: operation.compact_summary,

@@ -311,6 +311,7 @@ fn observations(event: &Event<'_>) -> Vec<Observation> {
         }
         "PreCompact" => observations.push(Observation::CompactionStarted {
             at,
+            agent_id: compacted_agent(event),
             trigger: event.key("trigger"),
             instructions: event.text("custom_instructions").map(|text| cut_text(text, TEXT_LIMIT)),
         }),
@@ -413,9 +414,23 @@ fn failure(event: &Event<'_>) -> Option<String> {
     event.text("error_details").or_else(|| event.text("error")).map(|text| cut_text(text, TEXT_LIMIT))
 }
 
+/// The sub-agent whose context is compacted; the run that writes the summary is none.
+fn compacted_agent(event: &Event<'_>) -> Option<String> {
+    event.sub_agent().filter(|agent| !is_compaction_run(agent))
+}
+
 fn compacted(event: &Event<'_>) -> Observation {
     let summary = event.text("compact_summary").map(|text| cut_text(text, PROMPT_LIMIT));
     let (trigger, prompt) = (event.key("trigger"), event.prompt_key());
+    let agent_id = compacted_agent(event);
     let words = [prompt.as_deref(), trigger.as_deref(), summary.as_deref()].map(Option::unwrap_or_default);
-    Observation::Compacted { key: unsure_key(&words), at: event.at, trigger, summary, metadata: None }
+    let words: Vec<&str> = words.into_iter().chain(agent_id.as_deref()).collect();
+    Observation::Compacted {
+        key: unsure_key(&words),
+        at: event.at,
+        agent_id,
+        trigger,
+        summary,
+        metadata: None,
+    }
 }

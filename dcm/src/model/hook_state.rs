@@ -75,6 +75,9 @@ pub struct BriefState {
 pub struct Compacting {
     /// Since when.
     pub at: Timestamp,
+    /// The sub-agent whose context it is; the main agent's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
     /// Who asked for it: `manual` or `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,

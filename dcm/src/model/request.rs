@@ -39,6 +39,8 @@ pub struct Compaction {
     pub id: CompactionId,
     /// The session whose context was compacted.
     pub session_id: String,
+    /// The agent whose context that was; the session's main agent when absent.
+    pub agent_id: Option<String>,
     /// The key under which ingest knows it, unique within the session.
     pub external_key: String,
     /// Who asked for it: `manual`, `auto`, or another word of the client.

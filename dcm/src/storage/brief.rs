@@ -11,21 +11,68 @@ use crate::time::Timestamp;
 pub struct BriefQuery {
     /// The agent.
     pub agent_id: String,
-    /// What kind of agent it is: work that waits for one of its kind is its own, too.
-    pub agent_type: String,
+    /// What kind of agent it is, as the caller says: work that waits for one of its kind is its own, too.
+    pub agent_type: Option<String>,
+    /// What kind of agent it is where neither the caller nor the session's records say so.
+    pub assumed_type: String,
     /// The session it is scoped to.
     pub session_id: String,
     /// The project, if the caller names one; else that of the session.
     pub project_id: Option<ProjectId>,
+    /// How many pieces of work of one state are wanted, and messages; other lists are in proportion.
+    pub lines: u32,
     /// How many of the newest tool calls are wanted.
     pub steps: u32,
     /// Messages that have not expired at this instant.
     pub now: Timestamp,
 }
 
+impl BriefQuery {
+    /// How many rows of the lists are wanted whose lines are long or say less: prompts, own work that ended.
+    #[must_use]
+    pub fn few(&self) -> u32 {
+        (self.lines / 4).max(3)
+    }
+
+    /// How many open failures are wanted.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.lines.saturating_mul(2)
+    }
+
+    /// How many rows of files are wanted: one for each set of files and tool.
+    #[must_use]
+    pub fn files(&self) -> u32 {
+        self.lines.saturating_mul(6).max(150)
+    }
+}
+
+/// A list of candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BriefList {
+    /// [`BriefRows::prompts`]
+    Prompts,
+    /// [`BriefRows::work`]
+    Work,
+    /// [`BriefRows::messages`]
+    Messages,
+    /// [`BriefRows::blockings`]
+    Blockings,
+    /// [`BriefRows::files`]
+    Files,
+    /// [`BriefRows::failures`]
+    Failures,
+    /// [`BriefRows::contexts`]
+    Contexts,
+}
+
 /// Candidates for a brief, of one session and its project. Every list is bounded.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BriefRows {
+    /// What kind of agent it is: as the caller says, else as the session's records say, else as was assumed.
+    pub agent_type: String,
+    /// The lists that hold less than the store.
+    pub cut: Vec<BriefList>,
     /// The project.
     pub project: Option<ContextProject>,
     /// The newest prompts of the session, newest first.

@@ -19,8 +19,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use brief::{
-    BriefBlocker, BriefBlocking, BriefContext, BriefFailure, BriefFile, BriefPrompt, BriefQuery, BriefRows,
-    BriefSnapshot, BriefStep, BriefSummary, BriefWork, FailureChange, OpenFailure,
+    BriefBlocker, BriefBlocking, BriefContext, BriefFailure, BriefFile, BriefList, BriefPrompt, BriefQuery,
+    BriefRows, BriefSnapshot, BriefStep, BriefSummary, BriefWork, FailureChange, OpenFailure,
 };
 pub use channels::{ChannelChange, ChannelChanges, ChannelKey, ChannelRow, HolderChange};
 pub use command::{AnyOutcome, Batch, Command, Decision, IdempotencyKey, Submitted};

@@ -107,7 +107,7 @@ impl ReadStore for StoreParts {
         idle_sessions(began: Timestamp, seen: Timestamp, limit: u32) -> Vec<String>;
         stuck_subtasks(before: Timestamp, limit: u32) -> Vec<SubtaskId>;
         session_of_agent(agent: String) -> Option<String>;
-        newest_snapshot(session: String) -> Option<Compaction>;
+        newest_snapshot(session: String, agent: Option<String>) -> Option<Compaction>;
         compaction_history(session: String) -> Vec<CompactionEntry>;
         agent_contexts(filter: AgentContextFilter, page: Page) -> (Vec<AgentContext>, i64);
         agent_context_counts() -> AgentContextCounts;

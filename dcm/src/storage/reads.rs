@@ -163,6 +163,8 @@ pub struct ContextQuery {
 /// The raw data of a context.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ContextRows {
+    /// What kind of agent it is, by its newest work in the session.
+    pub agent_type: Option<String>,
     /// Open subtasks of the session whose agent id or type is the agent, by urgency; at most 20.
     pub tasks: Vec<ContextTask>,
     /// Unread messages to the agent, the most urgent first; at most 20.
@@ -329,8 +331,13 @@ pub trait ReadStore: Send + Sync {
 
     /// The session in which `agent` has the latest open subtask.
     fn session_of_agent(&self, agent: String) -> BoxFuture<'_, Result<Option<String>>>;
-    /// What was saved last before a compaction of a session.
-    fn newest_snapshot(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>>;
+    /// What was saved last before a compaction of a session: of `agent`, where an empty one means the session's main
+    /// agent; else of the main agent if there is any, or of any other.
+    fn newest_snapshot(
+        &self,
+        session: String,
+        agent: Option<String>,
+    ) -> BoxFuture<'_, Result<Option<Compaction>>>;
     /// The snapshots and compactions of a session, newest first, at most 50.
     fn compaction_history(&self, session: String) -> BoxFuture<'_, Result<Vec<CompactionEntry>>>;
     /// Contexts of agents, the latest touched first, and how many match.

@@ -158,6 +158,7 @@ fn compacted(compaction: Compaction, origin: Timestamp) -> Ordered {
     let observation = Observation::Compacted {
         key: compaction.key,
         at,
+        agent_id: compaction.agent,
         trigger: compaction.trigger,
         summary: compaction.summary,
         metadata: (!compaction.metadata.is_empty()).then(|| JsonObject::from_map(&compaction.metadata)),

@@ -144,10 +144,12 @@ pub struct Parsed {
     pub stats: Stats,
 }
 
-/// A compaction of the session's context.
+/// A compaction of an agent's context.
 #[derive(Debug)]
 struct Compaction {
     key: String,
+    /// The sub-agent; none for the main agent.
+    agent: Option<String>,
     at: Option<Timestamp>,
     trigger: Option<String>,
     metadata: serde_json::Map<String, Value>,
@@ -290,7 +292,7 @@ impl Parser {
         match &*entry.kind {
             "user" => self.user(&place, entry),
             "assistant" => self.assistant(&place, entry),
-            "system" if place.agent.is_none() => self.system(place, entry),
+            "system" => self.system(place, entry),
             "attachment" => self.attachment(&place, entry),
             "progress" => self.agents.progress(entry),
             "queue-operation" => self.queue(entry, at),
@@ -304,8 +306,10 @@ impl Parser {
             return self.results(place, entry);
         }
         if let Some(agent) = &place.agent {
-            if said == Said::Interrupted {
-                self.agents.voice(agent).interrupted(place.at);
+            match said {
+                Said::Interrupted => self.agents.voice(agent).interrupted(place.at),
+                Said::Summary(text) => self.summary(place, &text),
+                _ => {}
             }
             return;
         }
@@ -333,15 +337,18 @@ impl Parser {
         }
     }
 
-    /// The summary belongs to the boundary before it; without one it is a compaction by itself.
+    /// The summary belongs to the boundary before it; without one it is a compaction by itself, unless a sub-agent may
+    /// have it from its launcher.
     fn summary(&mut self, place: &Place, text: &str) {
         let summary = Some(cut_text(text, PROMPT_LIMIT));
-        match self.compactions.last_mut() {
+        match self.compactions.iter_mut().rfind(|compaction| compaction.agent == place.agent) {
             Some(compaction) if compaction.summary.is_none() => compaction.summary = summary,
+            _ if place.agent.is_some() => {}
             _ => {
                 let order = self.next();
                 self.compactions.push(Compaction {
                     key: place.key.clone(),
+                    agent: None,
                     at: place.at,
                     trigger: None,
                     metadata: serde_json::Map::new(),
@@ -472,6 +479,7 @@ impl Parser {
                 let order = self.next();
                 self.compactions.push(Compaction {
                     key: place.key,
+                    agent: place.agent,
                     at: place.at,
                     trigger: word(details, "trigger"),
                     metadata,
@@ -479,6 +487,7 @@ impl Parser {
                     order,
                 });
             }
+            _ if place.agent.is_some() => {}
             Some("local_command") => self.turns.command_was_local(),
             // The client says that the turn is over.
             Some("turn_duration" | "stop_hook_summary") => {

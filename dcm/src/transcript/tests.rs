@@ -91,6 +91,41 @@ fn ended_agents(parsed: &Parsed) -> Vec<(&str, &str, &str, bool)> {
 }
 
 #[test]
+fn a_sub_agents_compaction_is_its_own() {
+    let mut parser = Parser::new(Hints::default());
+    let boundary = |uuid: &str, second: u8| {
+        format!(
+            r#"{{"type":"system","subtype":"compact_boundary","uuid":"{uuid}","sessionId":"s","timestamp":"2026-01-01T00:00:0{second}Z","compactMetadata":{{"trigger":"auto","preTokens":9}}}}"#
+        )
+    };
+    let summary = |uuid: &str, second: u8| {
+        format!(
+            r#"{{"type":"user","uuid":"{uuid}","sessionId":"s","isCompactSummary":true,"timestamp":"2026-01-01T00:00:0{second}Z","message":{{"content":"Summary {uuid}"}}}}"#
+        )
+    };
+    parser.feed_line(Source::Session, 1, &boundary("m1", 1));
+    let agent = Source::Agent("a1");
+    // What it was launched with is no compaction of its own.
+    parser.feed_line(agent, 1, &summary("a0", 2));
+    parser.feed_line(agent, 2, &boundary("a1", 3));
+    parser.feed_line(agent, 3, &summary("a2", 4));
+    parser.feed_line(Source::Session, 2, &summary("m2", 5));
+    let compactions: Vec<_> = parser
+        .finish()
+        .observations
+        .into_iter()
+        .filter_map(|one| match one {
+            Observation::Compacted { key, agent_id, summary, .. } => Some((key, agent_id, summary)),
+            _ => None,
+        })
+        .collect();
+    let told = |key: &str, agent: Option<&str>, summary: &str| {
+        (key.to_owned(), agent.map(str::to_owned), Some(summary.to_owned()))
+    };
+    assert_eq!(compactions, [told("m1", None, "Summary m2"), told("a1", Some("a1"), "Summary a2")]);
+}
+
+#[test]
 fn real_transcripts_hold_what_is_known_of_them() {
     for (name, actions, in_agents, failed, agents, compactions, requests) in [
         (LONG, 188, 2, 7, 1, 1, 2),

@@ -25,6 +25,23 @@ pub(crate) struct CompactionMarked {
     pub(crate) at: Timestamp,
 }
 
+/// How the keys of compactions begin after which somebody asked for a brief.
+const RESTORED: &str = "restore:";
+/// The same where nothing had been saved for that agent itself: what it got was saved for the session, whose main agent
+/// goes by any name.
+const RESTORED_FROM_SESSION: &str = "restore:session:";
+
+/// The agent of a session under whose name its compactions are kept; none for the main agent.
+pub(super) fn sub_agent(session: &str, agent: Option<&str>) -> Option<String> {
+    agent.filter(|agent| !agent.is_empty() && *agent != session).map(str::to_owned)
+}
+
+fn note_snapshots(footprint: &mut Footprint, session: &str, agent: Option<&String>) {
+    for agent in [Some(String::new()), agent.cloned()].into_iter().flatten() {
+        footprint.newest_snapshots.insert((session.to_owned(), agent));
+    }
+}
+
 /// Writes the marks that `GET /api/compact/status` reads.
 pub(super) fn mark_requests(
     state: &mut State,
@@ -62,7 +79,11 @@ impl Command for MarkCompacted {
     fn footprint(&self, footprint: &mut Footprint) {
         footprint.sessions.insert(self.session_id.clone());
         footprint.session_requests.insert(self.session_id.clone());
-        footprint.newest_snapshots.insert(self.session_id.clone());
+        note_snapshots(
+            footprint,
+            &self.session_id,
+            sub_agent(&self.session_id, Some(&self.agent_id)).as_ref(),
+        );
     }
 
     fn decide(&self, state: &mut State) -> Result<CompactionMarked> {
@@ -70,13 +91,20 @@ impl Command for MarkCompacted {
         note_work(state, &self.session_id);
         let known = mark_requests(state, &self.session_id, at, self.summary.as_deref(), Some(&self.agent_id));
         // What was saved belongs to a context that is over now, whether the session has requests or not.
-        let saved = |one: &Compaction| one.session_id == self.session_id && one.snapshot.is_some();
-        if known || state.compactions.iter().any(saved) {
+        let agent_id = sub_agent(&self.session_id, Some(&self.agent_id));
+        let saved_by = |agent: Option<&String>| {
+            let of_session = state.compactions.iter().filter(|one| one.session_id == self.session_id);
+            of_session.filter(|one| one.snapshot.is_some()).any(|one| one.agent_id.as_ref() == agent)
+        };
+        let (own, of_session) = (saved_by(agent_id.as_ref()), saved_by(None));
+        if known || own || of_session {
             let id = state.ids.next();
+            let kind = if own { RESTORED } else { RESTORED_FROM_SESSION };
             let compaction = Compaction {
                 id,
                 session_id: self.session_id.clone(),
-                external_key: format!("restore:{id}"),
+                agent_id,
+                external_key: format!("{kind}{id}"),
                 trigger: Some("restore".to_owned()),
                 summary: self.summary.clone(),
                 snapshot: None,
@@ -111,22 +139,33 @@ pub(crate) struct SaveSnapshot {
 const ONE_COMPACTION_MS: i64 = 30_000;
 
 impl SaveSnapshot {
-    /// The snapshot that is there already: the newest of the session, if no compaction came after it.
-    fn known<'a>(&self, state: &'a State) -> Option<&'a Compaction> {
-        let of_session =
-            state.compactions.iter().filter(|one| self.by_hook && one.session_id == self.session_id);
-        of_session.max_by_key(|one| (one.created_at, one.id)).filter(|newest| {
-            newest.external_key.starts_with(SAVED_BY_HOOK)
-                && state.now.millis_since(newest.created_at) <= ONE_COMPACTION_MS
+    /// The snapshots and compactions of the agent's context.
+    fn of_agent<'a>(&self, state: &'a State) -> impl Iterator<Item = &'a Compaction> {
+        let agent = sub_agent(&self.session_id, self.agent_id.as_deref());
+        let is_main = agent.is_none();
+        let of_session = state.compactions.iter().filter(|one| one.session_id == self.session_id);
+        of_session.filter(move |one| {
+            one.agent_id == agent || is_main && one.external_key.starts_with(RESTORED_FROM_SESSION)
         })
+    }
+
+    /// The snapshot that is there already: the newest of the agent, if no compaction came after it.
+    fn known<'a>(&self, state: &'a State) -> Option<&'a Compaction> {
+        self.of_agent(state).filter(|_| self.by_hook).max_by_key(|one| (one.created_at, one.id)).filter(
+            |newest| {
+                newest.external_key.starts_with(SAVED_BY_HOOK)
+                    && state.now.millis_since(newest.created_at) <= ONE_COMPACTION_MS
+            },
+        )
     }
 
     /// What was saved before, if no compaction came after it: it is about the same context.
     fn earlier(&self, state: &State) -> Option<JsonObject> {
-        let of_session = || state.compactions.iter().filter(|one| one.session_id == self.session_id);
-        let saved =
-            of_session().filter(|one| one.snapshot.is_some()).max_by_key(|one| (one.created_at, one.id))?;
-        let compacted = of_session().filter(|one| !one.external_key.starts_with(SAVED));
+        let saved = self
+            .of_agent(state)
+            .filter(|one| one.snapshot.is_some())
+            .max_by_key(|one| (one.created_at, one.id))?;
+        let compacted = self.of_agent(state).filter(|one| !one.external_key.starts_with(SAVED));
         let is_over = compacted.map(|one| one.created_at).max().is_some_and(|last| last >= saved.created_at);
         saved.snapshot.clone().filter(|_| !is_over)
     }
@@ -172,7 +211,8 @@ impl Command for SaveSnapshot {
 
     fn footprint(&self, footprint: &mut Footprint) {
         footprint.sessions.insert(self.session_id.clone());
-        footprint.newest_snapshots.insert(self.session_id.clone());
+        let agent = sub_agent(&self.session_id, self.agent_id.as_deref());
+        note_snapshots(footprint, &self.session_id, agent.as_ref());
     }
 
     fn decide(&self, state: &mut State) -> Result<CompactSaved> {
@@ -192,6 +232,7 @@ impl Command for SaveSnapshot {
         let saved = Compaction {
             id,
             session_id: self.session_id.clone(),
+            agent_id: sub_agent(&self.session_id, self.agent_id.as_deref()),
             external_key: format!("{kind}{id}"),
             trigger: self.trigger.clone(),
             summary: self.summary.clone(),

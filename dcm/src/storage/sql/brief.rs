@@ -9,8 +9,8 @@ use crate::json::{JsonObject, WORDS};
 use crate::model::{RequestStatus, SubtaskStatus};
 use crate::observe::text_member;
 use crate::storage::{
-    BriefBlocker, BriefBlocking, BriefContext, BriefFailure, BriefFile, BriefPrompt, BriefQuery, BriefRows,
-    BriefSnapshot, BriefStep, BriefSummary, BriefWork, OpenFailure,
+    BriefBlocker, BriefBlocking, BriefContext, BriefFailure, BriefFile, BriefList, BriefPrompt, BriefQuery,
+    BriefRows, BriefSnapshot, BriefStep, BriefSummary, BriefWork, OpenFailure,
 };
 
 /// The first column, that says of what kind a row is.
@@ -28,9 +28,19 @@ const BYTES: usize = 15;
 
 /// Asks for the rows.
 pub(super) fn brief_statement(query: BriefQuery) -> Statement {
+    // One more than is wanted says that there are more.
+    let (many, some) = (query.lines.saturating_add(1), query.few().saturating_add(1));
+    let (failures, files) = (query.failures().saturating_add(1), query.files().saturating_add(1));
+    let is_main = query.agent_id == query.session_id;
     Statement::new("brief")
+        .with("compacted_as", if is_main { String::new() } else { query.agent_id.clone() })
         .with("agent", query.agent_id)
-        .with("agent_type", query.agent_type)
+        .with("given_type", query.agent_type)
+        .with("assumed_type", query.assumed_type)
+        .with("many", many)
+        .with("some", some)
+        .with("failures", failures)
+        .with("files", files)
         .with("session_id", query.session_id)
         .with("project_id", query.project_id)
         .with("steps", query.steps)
@@ -109,13 +119,48 @@ fn step(row: &mut Row) -> Result<BriefStep> {
     })
 }
 
+/// How many of the newest calls that touched files are looked at, as in the query.
+const FILE_CALLS: i64 = 1000;
+
+/// The lists that are longer than was wanted.
+fn cut(query: &BriefQuery, rows: &BriefRows) -> Vec<BriefList> {
+    let over = |count: usize, wanted: u32| count > usize::try_from(wanted).unwrap_or(usize::MAX);
+    let is_own = |work: &&BriefWork| work.agent_id.as_deref() == Some(query.agent_id.as_str());
+    let of_status = |status: SubtaskStatus| rows.work.iter().filter(move |work| work.status == status);
+    // Of these the query reads all there are, whoever does them.
+    let all = [
+        SubtaskStatus::Running,
+        SubtaskStatus::Blocked,
+        SubtaskStatus::Paused,
+        SubtaskStatus::Pending,
+        SubtaskStatus::Failed,
+    ];
+    let work = all.into_iter().any(|status| over(of_status(status).count(), query.lines))
+        || over(of_status(SubtaskStatus::Completed).filter(|work| !is_own(work)).count(), query.lines)
+        || over(of_status(SubtaskStatus::Completed).filter(is_own).count(), query.few());
+    let (to_all, to_some): (Vec<_>, Vec<_>) = rows.messages.iter().partition(|message| message.is_broadcast);
+    let calls: i64 = rows.files.iter().map(|file| file.times).sum();
+    [
+        (over(rows.prompts.len(), query.few()), BriefList::Prompts),
+        (work, BriefList::Work),
+        (over(to_all.len(), query.lines) || over(to_some.len(), query.lines), BriefList::Messages),
+        (over(rows.blockings.len(), query.lines), BriefList::Blockings),
+        (over(rows.files.len(), query.files()) || calls >= FILE_CALLS, BriefList::Files),
+        (over(rows.failures.len(), query.failures()), BriefList::Failures),
+        (over(rows.contexts.len(), query.few()), BriefList::Contexts),
+    ]
+    .into_iter()
+    .filter_map(|(is_cut, list)| is_cut.then_some(list))
+    .collect()
+}
+
 /// Sorts the rows by their kinds.
-pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
+pub(super) fn brief_rows(rows: Vec<Row>, query: &BriefQuery) -> Result<BriefRows> {
     let mut brief = BriefRows::default();
     for mut row in rows {
         let row = &mut row;
         match row.int(KIND)? {
-            0 => {}
+            0 => brief.agent_type = row.text(TEXT)?,
             1 => {
                 let (id, path, name) = (row.id(ID)?, row.text(TEXT)?, row.opt_text(TEXT + 1)?);
                 // The one that the caller names comes first.
@@ -177,6 +222,7 @@ pub(super) fn brief_rows(rows: Vec<Row>) -> Result<BriefRows> {
     brief.messages.sort_by(|a, b| {
         b.priority.cmp(&a.priority).then(a.created_at.cmp(&b.created_at)).then(a.id.cmp(&b.id))
     });
+    brief.cut = cut(query, &brief);
     Ok(brief)
 }
 

@@ -250,7 +250,9 @@ pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String
     add(
         Load::Compactions,
         !f.newest_snapshots.is_empty(),
-        Statement::new("load_newest_snapshots").with("sessions", list(&f.newest_snapshots)),
+        Statement::new("load_newest_snapshots")
+            .with("sessions", firsts(&f.newest_snapshots))
+            .with("agents", seconds(&f.newest_snapshots)),
     );
     add(
         Load::HookStates,

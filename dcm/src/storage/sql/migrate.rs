@@ -41,6 +41,7 @@ const SQLITE: &[Migration] = migrations! { "sqlite":
     8 "0008_delivery",
     9 "0009_cleanup",
     10 "0010_briefs",
+    11 "0011_compactions",
 };
 
 const POSTGRES: &[Migration] = migrations! { "postgres":
@@ -53,6 +54,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     8 "0008_delivery",
     9 "0009_cleanup",
     10 "0010_briefs",
+    11 "0011_compactions",
 };
 
 /// Every migration of `dialect`, oldest first.

@@ -93,6 +93,7 @@ impl FromRow for CompactionEntry {
             is_snapshot: row.boolean(2)?,
             has_summary: row.boolean(3)?,
             created_at: row.time(4)?,
+            agent_id: Some(row.text(5)?).filter(|agent| !agent.is_empty()),
         })
     }
 }

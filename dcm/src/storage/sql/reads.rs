@@ -378,8 +378,13 @@ impl<D: Driver> ReadStore for SqlStore<D> {
         })
     }
 
-    fn newest_snapshot(&self, session: String) -> BoxFuture<'_, Result<Option<Compaction>>> {
-        Box::pin(self.one(Statement::new("newest_snapshot").with("session_id", session)))
+    fn newest_snapshot(
+        &self,
+        session: String,
+        agent: Option<String>,
+    ) -> BoxFuture<'_, Result<Option<Compaction>>> {
+        let newest = Statement::new("newest_snapshot").with("session_id", session).with("agent_id", agent);
+        Box::pin(self.one(newest))
     }
 
     fn compaction_history(&self, session: String) -> BoxFuture<'_, Result<Vec<CompactionEntry>>> {
@@ -417,7 +422,7 @@ impl<D: Driver> ReadStore for SqlStore<D> {
     }
 
     fn brief(&self, query: BriefQuery) -> BoxFuture<'_, Result<BriefRows>> {
-        Box::pin(async move { brief_rows(self.query(brief_statement(query)).await?) })
+        Box::pin(async move { brief_rows(self.query(brief_statement(query.clone())).await?, &query) })
     }
 
     fn context(&self, query: ContextQuery) -> BoxFuture<'_, Result<ContextRows>> {
@@ -427,7 +432,6 @@ impl<D: Driver> ReadStore for SqlStore<D> {
                     .with("agent", query.agent_id.clone())
                     .with("session_id", query.session_id.clone())
             };
-            let agent = || query.agent_id.clone();
             let project = match query.project_id {
                 Some(id) => Statement::new("context_project").with("id", id),
                 None => {
@@ -435,6 +439,7 @@ impl<D: Driver> ReadStore for SqlStore<D> {
                 }
             };
             let mut statements = vec![
+                of_agent("context_kind"),
                 of_agent("context_tasks"),
                 Statement::new("context_session").with("session_id", query.session_id.clone()),
                 project,
@@ -444,13 +449,15 @@ impl<D: Driver> ReadStore for SqlStore<D> {
                 statements.push(messages.with("project_id", query.project_id));
             }
             if query.blocking {
-                statements.push(Statement::new("context_blockings").with("agent", agent()));
+                statements.push(of_agent("context_blockings").with("project_id", query.project_id));
             }
             if query.history_limit > 0 {
                 statements.push(of_agent("context_history").with("limit", query.history_limit));
             }
             let mut answers = self.queries(statements).await?;
+            let kinds = answers.next()?.into_iter().next().map(|mut row| row.text(0));
             Ok(ContextRows {
+                agent_type: kinds.transpose()?,
                 tasks: all(answers.next()?)?,
                 session: first(answers.next()?)?,
                 project: first(answers.next()?)?,

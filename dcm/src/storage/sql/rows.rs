@@ -258,6 +258,7 @@ impl FromRow for Compaction {
             metadata: row.json(5)?,
             created_at: row.time(6)?,
             snapshot: row.opt_json(7)?,
+            agent_id: Some(row.text(8)?).filter(|agent| !agent.is_empty()),
         })
     }
 }
@@ -382,6 +383,7 @@ into_cells! { |row: Compaction| {
     "metadata" = row.metadata,
     "created_at" = row.created_at,
     "snapshot" = row.snapshot,
+    "agent_id" = row.agent_id.unwrap_or_default(),
 } }
 
 into_cells! { |row: AgentContext| {

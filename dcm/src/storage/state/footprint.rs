@@ -61,8 +61,9 @@ pub struct Footprint {
     pub blocking_pairs: BTreeSet<(String, String)>,
     /// Sessions all of whose compactions are needed.
     pub session_compactions: BTreeSet<String>,
-    /// Of each of these sessions the newest snapshot, and the newest compaction that is none.
-    pub newest_snapshots: BTreeSet<String>,
+    /// Of each of these sessions and agents (the main agent's name is empty) the newest snapshot, and the newest
+    /// compaction that is none.
+    pub newest_snapshots: BTreeSet<(String, String)>,
     /// Sessions of which must be known what their hooks told, and what waits for them.
     pub hook_states: BTreeSet<String>,
     /// Subtasks whose actions are counted.

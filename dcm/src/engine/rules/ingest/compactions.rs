@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{Kind, Novelty, Observer, near};
-use crate::engine::rules::compact::mark_requests;
+use crate::api::ingest::Observation;
+use crate::engine::rules::compact::{mark_requests, sub_agent};
 use crate::engine::rules::sessions::emit_session;
 use crate::hooks::UNSURE;
 use crate::json::JsonObject;
@@ -28,36 +29,45 @@ fn same_summary(one: Option<&str>, other: Option<&str>) -> bool {
     !one.is_empty() && !other.is_empty() && (one.contains(other) || other.contains(one))
 }
 
+/// What is said of a compaction.
+struct Reported<'a> {
+    key: &'a str,
+    at: Timestamp,
+    /// None for the main agent.
+    agent_id: Option<String>,
+    trigger: Option<&'a str>,
+    summary: Option<&'a str>,
+}
+
 impl Observer<'_> {
-    /// The context is about to be lost: whatever happens, the main agent is to be briefed afterwards.
-    pub(super) fn compaction_started(
-        &mut self,
-        at: Timestamp,
-        trigger: Option<&str>,
-        instructions: Option<&str>,
-    ) -> Novelty {
+    /// The context is about to be lost: whatever happens, its agent is to be briefed afterwards.
+    pub(super) fn compaction_started(&mut self, observation: &Observation) -> Novelty {
+        let Observation::CompactionStarted { at, agent_id, trigger, instructions } = observation else {
+            return Novelty::Known;
+        };
+        let agent_id = sub_agent(self.session, agent_id.as_deref());
         let mut hooks = self.hooks();
+        hooks.briefs.entry(agent_id.clone().unwrap_or_else(|| self.session.to_owned())).or_default().due =
+            true;
         hooks.compacting = Some(Compacting {
-            at,
-            trigger: trigger.map(str::to_owned),
-            instructions: instructions.map(str::to_owned),
+            at: *at,
+            agent_id,
+            trigger: trigger.clone(),
+            instructions: instructions.clone(),
         });
-        hooks.briefs.entry(self.session.to_owned()).or_default().due = true;
         self.keep_hooks(hooks);
         Novelty::Updated(Kind::Session)
     }
 
     /// The compaction that is reported as `key`: by that key, by the key that a hook had for it, or, where only one of
     /// two observers had an id, by its trigger and its summary or time.
-    fn known_compaction(
-        &self,
-        key: &str,
-        at: Timestamp,
-        trigger: Option<&str>,
-        summary: Option<&str>,
-    ) -> Option<Compaction> {
+    fn known_compaction(&self, reported: &Reported<'_>) -> Option<Compaction> {
+        let &Reported { key, at, ref agent_id, trigger, summary, .. } = reported;
         let unsure = key.starts_with(UNSURE);
-        let of_session = || self.state.compactions.iter().filter(|one| one.session_id == self.session);
+        let of_session = || {
+            let of_session = self.state.compactions.iter().filter(|one| one.session_id == self.session);
+            of_session.filter(|one| one.agent_id == *agent_id)
+        };
         let hook_key = |one: &Compaction| one.metadata.get(HOOK_KEY);
         let exact = of_session().find(|one| one.external_key == key);
         let alias = || of_session().find(|one| unsure && hook_key(one) == Some(json!(key)));
@@ -80,27 +90,33 @@ impl Observer<'_> {
         exact.or_else(alias).or_else(by_words).or_else(by_time).cloned()
     }
 
-    pub(super) fn compacted(
-        &mut self,
-        key: &str,
-        at: Timestamp,
-        trigger: Option<&str>,
-        summary: Option<&str>,
-        metadata: Option<&JsonObject>,
-    ) -> Novelty {
+    pub(super) fn compacted(&mut self, observation: &Observation) -> Novelty {
+        let Observation::Compacted { key, at, agent_id, trigger, summary, metadata } = observation else {
+            return Novelty::Known;
+        };
+        let reported = Reported {
+            key,
+            at: *at,
+            agent_id: sub_agent(self.session, agent_id.as_deref()),
+            trigger: trigger.as_deref(),
+            summary: summary.as_deref(),
+        };
+        let known = self.known_compaction(&reported);
+        let extra = self.end_of_compacting(&reported, known.is_some());
+        let given = metadata.clone().unwrap_or_default();
+        let Reported { key, at, agent_id, trigger, summary } = reported;
         let unsure = key.starts_with(UNSURE);
-        let known = self.known_compaction(key, at, trigger, summary);
-        let extra = self.end_of_compacting(at, known.is_some());
-        let given = metadata.cloned().unwrap_or_default();
+        let agent = agent_id.clone().unwrap_or_else(|| self.session.to_owned());
         let compaction = match &known {
             None => Compaction {
                 id: self.state.ids.next(),
                 session_id: self.session.to_owned(),
+                agent_id: agent_id.clone(),
                 external_key: key.to_owned(),
                 trigger: trigger.map(str::to_owned),
                 summary: summary.map(str::to_owned),
                 snapshot: None,
-                metadata: JsonObject::from_value(json!({"agent_id": self.session}))
+                metadata: JsonObject::from_value(json!({"agent_id": agent}))
                     .merged_with(&extra)
                     .merged_with(&given),
                 created_at: at,
@@ -134,13 +150,16 @@ impl Observer<'_> {
         if known.as_ref() == Some(&compaction) {
             return Novelty::Known;
         }
-        mark_requests(
-            self.state,
-            self.session,
-            compaction.created_at,
-            compaction.summary.as_deref(),
-            Some(self.session),
-        );
+        // The prompts were in the main agent's context.
+        if agent_id.is_none() {
+            mark_requests(
+                self.state,
+                self.session,
+                compaction.created_at,
+                compaction.summary.as_deref(),
+                Some(self.session),
+            );
+        }
         self.state.compactions.put(compaction.id, compaction);
         emit_session(self.state, "session.updated", self.session);
         if known.is_some() {
@@ -150,19 +169,21 @@ impl Observer<'_> {
         Novelty::Created
     }
 
-    /// A compaction that a hook announced has come to its end. Answers what was known of it, and sees to it that the
-    /// main agent is briefed unless it has been since.
-    fn end_of_compacting(&mut self, at: Timestamp, known: bool) -> JsonObject {
+    /// A compaction that a hook announced has come to its end. Answers what was known of it, and sees to it that its
+    /// agent is briefed unless it has been since.
+    fn end_of_compacting(&mut self, reported: &Reported<'_>, known: bool) -> JsonObject {
         if !self.by_hook {
             return JsonObject::default();
         }
         let mut hooks = self.hooks();
-        let compacting = hooks.compacting.take();
+        let compacting = hooks.compacting.take_if(|one| one.agent_id == reported.agent_id);
         if compacting.is_none() && known {
             return JsonObject::default();
         }
-        let since = compacting.as_ref().map_or_else(|| at.plus_millis(-super::SAME_TIME_MS), |one| one.at);
-        let brief = hooks.briefs.entry(self.session.to_owned()).or_default();
+        let since =
+            compacting.as_ref().map_or_else(|| reported.at.plus_millis(-super::SAME_TIME_MS), |one| one.at);
+        let agent = reported.agent_id.clone().unwrap_or_else(|| self.session.to_owned());
+        let brief = hooks.briefs.entry(agent).or_default();
         brief.due = brief.given_at.is_none_or(|given| given < since);
         self.keep_hooks(hooks);
         match compacting.and_then(|one| one.instructions) {

@@ -252,12 +252,8 @@ impl Observer<'_> {
             Observation::TaskCompleted { task_id, at, prompt_key } => {
                 self.entry_completed(task_id, *at, prompt_key.as_deref())
             }
-            Observation::CompactionStarted { at, trigger, instructions } => {
-                self.compaction_started(*at, trigger.as_deref(), instructions.as_deref())
-            }
-            Observation::Compacted { key, at, trigger, summary, metadata } => {
-                self.compacted(key, *at, trigger.as_deref(), summary.as_deref(), metadata.as_ref())
-            }
+            Observation::CompactionStarted { .. } => self.compaction_started(observation),
+            Observation::Compacted { .. } => self.compacted(observation),
             Observation::Noted { event, metadata, .. } => self.noted(event, metadata),
         }
     }

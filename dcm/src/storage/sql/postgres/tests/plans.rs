@@ -34,7 +34,9 @@ async fn a_brief_does_not_look_at_work_for_each_message() {
         database.client().await.batch_execute(FILL).await.unwrap();
         let statement = brief_statement(BriefQuery {
             agent_id: "a".to_owned(),
-            agent_type: "developer".to_owned(),
+            agent_type: None,
+            assumed_type: "developer".to_owned(),
+            lines: 20,
             session_id: "s".to_owned(),
             project_id: None,
             steps: 10,
