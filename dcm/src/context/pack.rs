@@ -282,20 +282,19 @@ pub(super) fn pack(
         cost => cost + request_heading,
     };
     let items = items(template, counter, &candidates.lines, &quote);
+    let notice_cost = counter.tenths(NOTICE);
     let mut packer = Packer {
         template,
         counter,
-        budget: whole.saturating_sub(quote_cost(&quote)),
+        budget: whole.saturating_sub(quote_cost(&quote) + if candidates.all { 0 } else { notice_cost }),
         used: 0,
         headed: vec![false; template.sections.len()],
         headings,
         items,
     };
-    let complete = packer.everything();
-    let is_whole = |quote: &Quote| quote.whole && candidates.all;
-    let notice_cost = counter.tenths(NOTICE);
+    let complete = packer.everything() && candidates.all;
     let bound = |quote: &Quote| {
-        let notice = if complete && is_whole(quote) { 0 } else { notice_cost };
+        let notice = if complete && quote.whole { 0 } else { notice_cost };
         whole.saturating_sub(quote_cost(quote) + notice)
     };
     packer.budget = bound(&quote);
@@ -321,10 +320,10 @@ pub(super) fn pack(
         packer.budget = bound(&quote);
         packer.tell_apart(&quote, true);
     }
-    let notice = !(packer.is_complete() && is_whole(&quote));
-    let mut packed = finish(packer, request, quote, budget, notice, explain);
-    packed.truncated |= !candidates.all;
-    packed
+    let notice = !(packer.is_complete() && quote.whole && candidates.all);
+    let mut compiled = finish(packer, request, quote, budget, notice, explain);
+    compiled.truncated |= !candidates.all;
+    compiled
 }
 
 impl Packer<'_> {

@@ -72,7 +72,7 @@ pub(super) struct Calibration {
 
 impl Default for Calibration {
     fn default() -> Self {
-        Self { first: Logistic::new([0.0, 0.4, 0.1, 0.5]), later: Logistic::new([-0.5, 0.4, -0.3, 0.0]) }
+        Self { first: Logistic::new([-1.0, 0.4, 0.1, 0.5]), later: Logistic::new([-0.5, 0.4, -0.3, 0.0]) }
     }
 }
 

@@ -12,7 +12,8 @@ pub struct Question {
     pub keywords: Vec<String>,
     /// How many suggestions at most.
     pub limit: usize,
-    /// Only tools with a recorded score of at least so much with one of the words.
+    /// Only tools with a recorded score of at least so much with one of the words. Words that cannot be recorded, for
+    /// their letters are not all ASCII, are looked up in what was learned of them.
     pub min_score: Option<f64>,
     /// Only this kind of tools; none if it names no kind.
     pub tool_type: Option<String>,

@@ -26,6 +26,9 @@ const FEATURE_PAIRS: usize = 7;
 /// are more lessons: the more it knows, the less one lesson changes how sure it may be, and a rehearsal costs as much.
 const REHEARSED_AT_FIRST: u64 = 2048;
 
+/// While there are fewer than half as many lessons, each is followed by more than one.
+const REHEARSED_MORE: u64 = 1024;
+
 /// But one lesson in so many is always followed by one.
 const REHEARSED_AT_LAST: u64 = 16;
 
@@ -282,7 +285,9 @@ impl Scorer {
             if weight > 0.0 {
                 self.keep(Example { keys, tool, weight });
                 if self.sampled.is_multiple_of(rehearsal_every(self.sampled)) {
-                    self.rehearse();
+                    for turn in 0..rehearsals(self.sampled) {
+                        self.rehearse(turn);
+                    }
                 }
             }
         }
@@ -303,8 +308,8 @@ impl Scorer {
     }
 
     /// Asks itself about a lesson of the sample as if it had not learned it, and learns how sure to be.
-    fn rehearse(&mut self) {
-        let drawn = scattered(!self.sampled) % self.sample.len().max(1) as u64;
+    fn rehearse(&mut self, turn: u64) {
+        let drawn = scattered(!(self.sampled + turn * SAMPLED_FROM)) % self.sample.len().max(1) as u64;
         let Some(example) = usize::try_from(drawn).ok().and_then(|drawn| self.sample.get(drawn)) else {
             return;
         };
@@ -312,10 +317,10 @@ impl Scorer {
         let without = Without { tool: example.tool, weight: example.weight };
         let keys = example.keys.iter().copied();
         let weighed = self.evidence.weigh(keys, self.unit(None), Some(without), &mut room.sums);
-        // A tool that nothing else speaks for cannot be found: that says nothing about how sure to be.
-        let findable = room.sums[example.tool as usize] > 0.0;
         room.take_spoken_for(&weighed, |_| true);
-        if findable {
+        // A tool that nothing else speaks for is not found. While little is known that is what most questions will meet
+        // (Good and Turing: the share of what is still unseen is the share of what was seen once), so it counts.
+        if !room.candidates.is_empty() {
             keep_best(&mut room.candidates, &self.tools, &weighed, RANKED);
             let right =
                 room.candidates.iter().take(RANKS).position(|candidate| candidate.tool == example.tool);
@@ -370,7 +375,9 @@ impl Scorer {
         // What kind a tool is of is only looked up when it matters: it lies far from the sums.
         let any = question.wants_every_kind();
         let wanted = |tool: u32| any || question.wants(self.tools.get(tool).kind);
-        if let Some(min_score) = question.min_score {
+        // Recorded words have no letters beyond ASCII (CONTRACT D); the evidence knows them all.
+        let is_recorded = !keywords.is_empty() || question.keywords.iter().all(|keyword| keyword.is_ascii());
+        if let Some(min_score) = question.min_score.filter(|_| is_recorded) {
             let rows = keywords.iter().flat_map(|(_, rows)| *rows);
             let rows = rows.filter(|row| f64::from(row.score) >= min_score && wanted(row.tool));
             room.take_listed(&weighed, rows.map(|row| row.tool));
@@ -505,6 +512,11 @@ fn as_lines(suggestions: &[Suggestion]) -> String {
 /// After how many lessons one is followed by a rehearsal, when so many were learned.
 fn rehearsal_every(learned: u64) -> u64 {
     (learned / REHEARSED_AT_FIRST).clamp(1, REHEARSED_AT_LAST)
+}
+
+/// How many rehearsals there are at once, when so many lessons were learned: the first lessons are all there is to go by.
+fn rehearsals(learned: u64) -> u64 {
+    (REHEARSED_MORE / learned.max(1)).clamp(1, 4)
 }
 
 /// What each of so many features gets of one lesson: long texts do not count more than short ones.

@@ -242,3 +242,23 @@ fn kinds_are_filtered_and_nothing_is_admitted() {
     assert!(nothing.abstained && nothing.suggestions.is_empty());
     assert!(Scorer::default().suggest(&poem()).abstained);
 }
+
+#[test]
+fn words_in_any_letters_are_found_as_keywords() {
+    let mut scorer = Scorer::default();
+    for (text, tool) in [
+        ("Übersetzung für Straße prüfen", "translate"),
+        ("погода в Москве", "forecast"),
+        ("find papers", "arxiv"),
+    ] {
+        teach(&mut scorer, text, tool, true, 0);
+    }
+    for (keywords, tool) in [("straße", "translate"), ("ПОГОДА", "forecast"), ("papers", "arxiv")] {
+        let answer = scorer.suggest(&Question::keywords(keywords));
+        let best = answer.suggestions.first().map(|best| best.tool_name.as_str());
+        assert_eq!(best, Some(tool), "{keywords}");
+    }
+    assert!(scorer.suggest(&Question::keywords("wetter")).suggestions.is_empty());
+    let other = Question { tool_type: Some("skill".to_owned()), ..Question::keywords("погода") };
+    assert!(scorer.suggest(&other).suggestions.is_empty(), "of the kinds that are wanted");
+}
