@@ -49,7 +49,9 @@ with place as materialized (
     ) as by_nobody
     union select * from (
         select s.id from subtasks s
-        where s.agent_id = :agent and s.session_id = :session_id and s.status in ('completed', 'failed')
+        where s.agent_id = :agent and s.session_id = :session_id
+            -- So that the index by agent is used: it has fewer rows.
+            and coalesce(s.status, '') in ('completed', 'failed')
         order by s.completed_at desc nulls last, s.id desc limit :some
     ) as own_ended
     union select * from (
@@ -68,12 +70,13 @@ with place as materialized (
         select s.id from subtasks s where s.session_id = :session_id and s.status = 'pending'
         order by s.created_at, s.id limit :many
     ) as pending
+    -- (Said twice, so that SQLite sees that the index of what has ended holds them.)
     union select * from (
-        select s.id from subtasks s where s.session_id = :session_id and s.status = 'failed'
+        select s.id from subtasks s where s.session_id = :session_id and s.status = 'failed' and s.status in ('completed', 'failed')
         order by s.completed_at desc nulls last, s.id desc limit :many
     ) as failed
     union select * from (
-        select s.id from subtasks s where s.session_id = :session_id and s.status = 'completed'
+        select s.id from subtasks s where s.session_id = :session_id and s.status = 'completed' and s.status in ('completed', 'failed')
             and (s.agent_id <> :agent and s.agent_id <> :session_id or s.agent_id is null and s.agent_type is not null)
         order by s.completed_at desc nulls last, s.id desc limit :many
     ) as completed

@@ -6,6 +6,7 @@ mod epoch;
 mod javascript;
 mod many;
 mod order;
+mod shutdown;
 mod storm;
 
 /// One at a time: they load the machine.

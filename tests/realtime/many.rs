@@ -30,7 +30,7 @@ fn resident(pid: u32) -> u64 {
 }
 
 /// A connection with as little around it as can be: the upgrade, and then bytes.
-async fn connect(url: &Url) -> TcpStream {
+pub(crate) async fn connect(url: &Url) -> TcpStream {
     let (host, port) = (url.host_str().unwrap(), url.port().unwrap());
     let mut stream = TcpStream::connect((host, port)).await.unwrap();
     let request = format!(
@@ -47,7 +47,7 @@ async fn connect(url: &Url) -> TcpStream {
 }
 
 /// Reads to the end; whether the server said goodbye with code 1001.
-async fn goodbye(mut stream: TcpStream) -> bool {
+pub(crate) async fn goodbye(mut stream: TcpStream) -> bool {
     let mut rest = Vec::new();
     let mut told = false;
     loop {

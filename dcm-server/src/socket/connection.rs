@@ -195,7 +195,12 @@ impl Connection {
                 },
                 came = frames.next(), if listens => {
                     beat.seen = Instant::now();
-                    if let Err(end) = self.hear_all(came, frames).await {
+                    // A frame may wait for a store that hangs; the end of the server does not wait for it.
+                    let heard = tokio::select! {
+                        heard = self.hear_all(came, frames) => heard,
+                        () = stopped(stop) => Err(End::Close(1001, "the server is going away")),
+                    };
+                    if let Err(end) = heard {
                         return end;
                     }
                     if !self.locked {
