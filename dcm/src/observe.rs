@@ -174,7 +174,7 @@ pub fn first_line(prompt: &str) -> String {
 #[must_use]
 pub fn attempt_of(input: &str) -> String {
     if !input.trim_start().starts_with('{') {
-        return flat(input);
+        return one_line(input);
     }
     // An input that was cut is no document any more, but its beginning says the same.
     let told: Told = serde_json::from_str(input).unwrap_or_else(|_| Told {
@@ -185,7 +185,35 @@ pub fn attempt_of(input: &str) -> String {
     });
     let words = told.command.or(told.file_path).or(told.notebook_path).or(told.pattern).or(told.query);
     let words = words.or(told.url).or(told.skill).or(told.description);
-    words.map_or_else(|| flat(input), |words| flat(&words))
+    words.map_or_else(|| flat(input), |words| one_line(&words))
+}
+
+/// `text` on one line that still says where its lines ended: in a command that is not a space, unless it goes on.
+fn one_line(text: &str) -> String {
+    let text = text.replace("\\\n", " ");
+    let lines = text.lines().map(flat).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ⏎ ")
+}
+
+/// A path without `.` and `..`, as far as it says itself what they stand for.
+pub(crate) fn plain_path(path: &str) -> String {
+    let path = path.trim();
+    if path.contains("://") || !(path.contains("./") || path.contains("//") || path.ends_with(['.', '/'])) {
+        return path.to_owned();
+    }
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if !root.is_empty() => {}
+            part => parts.push(part),
+        }
+    }
+    format!("{root}{}", parts.join("/"))
 }
 
 /// Words that settle what is asked for, whatever stands around them.

@@ -22,29 +22,25 @@ with place as materialized (
     ) as agent_type
 ), chosen_work as materialized (
     select * from (
-        select s.id from subtasks s
+        select s.id from open_work s
         where s.agent_id = :agent and s.session_id = :session_id
-            and s.status in ('running', 'blocked', 'paused', 'pending')
         order by case s.status when 'running' then 1 when 'blocked' then 2 when 'paused' then 3 else 4 end,
             s.created_at, s.id limit :many
     ) as own_open
     -- What waits for an agent of its name or kind; and for the main agent, what nobody is named for: its own list of tasks.
     union select * from (
-        select s.id from subtasks s
-        where s.session_id = :session_id and s.agent_id is null
-            and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type = :agent
+        select s.id from open_work s
+        where s.session_id = :session_id and s.agent_id is null and s.agent_type = :agent
         order by s.created_at, s.id limit :many
     ) as by_name
     union select * from (
-        select s.id from subtasks s
-        where s.session_id = :session_id and s.agent_id is null
-            and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type = (select k.agent_type from kind k)
+        select s.id from open_work s
+        where s.session_id = :session_id and s.agent_id is null and s.agent_type = (select k.agent_type from kind k)
         order by s.created_at, s.id limit :many
     ) as by_kind
     union select * from (
-        select s.id from subtasks s
-        where s.session_id = :session_id and s.agent_id is null
-            and s.status in ('running', 'blocked', 'paused', 'pending') and s.agent_type is null and :agent = :session_id
+        select s.id from open_work s
+        where s.session_id = :session_id and s.agent_id is null and s.agent_type is null and :agent = :session_id
         order by s.created_at, s.id limit :many
     ) as by_nobody
     union select * from (
@@ -55,19 +51,19 @@ with place as materialized (
         order by s.completed_at desc nulls last, s.id desc limit :some
     ) as own_ended
     union select * from (
-        select s.id from subtasks s where s.session_id = :session_id and s.status = 'running'
+        select s.id from open_work s where s.session_id = :session_id and s.status = 'running'
         order by s.created_at, s.id limit :many
     ) as running
     union select * from (
-        select s.id from subtasks s where s.session_id = :session_id and s.status = 'blocked'
+        select s.id from open_work s where s.session_id = :session_id and s.status = 'blocked'
         order by s.created_at, s.id limit :many
     ) as blocked
     union select * from (
-        select s.id from subtasks s where s.session_id = :session_id and s.status = 'paused'
+        select s.id from open_work s where s.session_id = :session_id and s.status = 'paused'
         order by s.created_at, s.id limit :many
     ) as paused
     union select * from (
-        select s.id from subtasks s where s.session_id = :session_id and s.status = 'pending'
+        select s.id from open_work s where s.session_id = :session_id and s.status = 'pending'
         order by s.created_at, s.id limit :many
     ) as pending
     -- (Said twice, so that SQLite sees that the index of what has ended holds them.)
@@ -77,7 +73,8 @@ with place as materialized (
     ) as failed
     union select * from (
         select s.id from subtasks s where s.session_id = :session_id and s.status = 'completed' and s.status in ('completed', 'failed')
-            and (s.agent_id <> :agent and s.agent_id <> :session_id or s.agent_id is null and s.agent_type is not null)
+            and (s.agent_id <> :agent and s.agent_id <> :session_id
+                or s.agent_id is null and (s.agent_type is not null or s.result is not null))
         order by s.completed_at desc nulls last, s.id desc limit :many
     ) as completed
 ), chosen_blockings as materialized (
@@ -92,11 +89,21 @@ with place as materialized (
     ) as by_agent
     union select * from (
         select b.id, b.blocked_by from blocked_agents b where b.blocked_by <> :agent and b.blocked_agent in (
-            select s.agent_id from subtasks s
-            where s.session_id = :session_id and s.status in ('running', 'blocked', 'paused', 'pending')
+            select s.agent_id from open_work s where s.session_id = :session_id
         )
         order by b.created_at desc, b.id desc limit :many
     ) as of_session
+    -- Of the newest of all those of agents that had work here.
+    union select * from (
+        select b.id, b.blocked_by from (
+            select n.id, n.blocked_by, n.blocked_agent, n.created_at from blocked_agents n
+            order by n.created_at desc, n.id desc limit 200
+        ) as b
+        where b.blocked_by <> :agent and b.blocked_agent <> :agent and exists (
+            select 1 from subtasks s where s.agent_id = b.blocked_agent and s.session_id = :session_id
+        )
+        order by b.created_at desc, b.id desc limit :many
+    ) as of_former
 ), chosen_mail as materialized (
     select * from (
         select m.id from agent_messages m
@@ -114,7 +121,7 @@ with place as materialized (
                 where s.agent_id = :agent and s.session_id = :session_id and s.agent_type <> :agent
                     and s.status not in ('completed', 'failed')
                 union select k.agent_type from kind k where k.agent_type = :given_type --? given_type
-            ) and (m.expires_at is null or m.expires_at > :now)
+            ) and (m.from_agent_id is null or m.from_agent_id <> :agent) and (m.expires_at is null or m.expires_at > :now)
             and not exists (select 1 from message_reads x where x.message_id = m.id and x.agent_id = :agent)
             and (m.topic is null or m.topic <> 'context.generated')
             and (m.project_id is null or m.project_id = (select p.project_id from place p))
@@ -138,13 +145,15 @@ from kind
 union all select 1, p.id, p.path, p.name, null, null, null, null, null, null, null, null, null, null, null, null
 from place join projects p on p.id = place.project_id
 union all select * from (
-    select 2, r.id, substr(r.prompt, 1, 20000), r.status, cast(r.metadata -> 'added' as text), null, null,
+    select 2, r.id, substr(r.prompt, 1, case when r.id = (
+            select n.id from requests n where n.session_id = :session_id order by n.created_at desc, n.id desc limit 1
+        ) then 20000 else 2000 end), r.status, cast(r.metadata -> 'added' as text), null, null,
         null, null, cast(length(r.prompt) as bigint), cast(null as bigint), r.created_at,
         cast(null as timestamptz), cast(null as timestamptz), null, cast(null as bytea)
     from requests r where r.session_id = :session_id order by r.created_at desc, r.id desc limit :some
 ) as x
 union all select 3, w.id, substr(w.description, 1, 4000), w.status, w.agent_type, w.agent_id, w.task_name,
-    cast(w.result as text), null, cast(w.wave_number as bigint), null, w.created_at, w.started_at,
+    substr(cast(w.result as text), 1, 8000), null, cast(w.wave_number as bigint), null, w.created_at, w.started_at,
     w.completed_at, w.blocked_by, null
 from chosen_work c join session_work w on w.id = c.id
 union all select 4, m.id, m.from_agent_id, m.topic, substr(cast(m.payload as text), 1, 8000), m.to_agent_id, null,

@@ -248,7 +248,7 @@ select m.id, m.from_agent_id, m.topic, m.payload, m.priority, m.created_at, m.to
 where (m.to_agent_id = :agent or m.to_agent_id is null or m.to_agent_id in (
         select s.agent_type from subtasks s
         where s.agent_id = :agent and s.session_id = :session_id and s.status not in ('completed', 'failed')
-    ))
+    ) and (m.from_agent_id is null or m.from_agent_id <> :agent))
     and (m.expires_at is null or m.expires_at > :now)
     and not exists (select 1 from message_reads r where r.message_id = m.id and r.agent_id = :agent)
     and coalesce(m.topic, '') <> 'context.generated'

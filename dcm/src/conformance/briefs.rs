@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::expect::must;
 use super::fixture::{Fixture, Tree};
-use super::inputs::{self, context, object, restore};
+use super::inputs::{self, context, object, observed, restore};
+use super::scene::Scene;
 use crate::api::Api;
 use crate::api::blocking::Block;
 use crate::api::compact::{CompactSave, CompactSnapshot, Entries};
@@ -20,12 +21,13 @@ struct Told {
     content: String,
     agent_type: String,
     truncated: bool,
+    tokens: i64,
 }
 
 async fn brief(api: &impl Api, input: ContextGet) -> Told {
     match must(api.execute(input).await, "asking for a brief") {
         ContextAnswer::Brief { agent_type, brief, .. } => {
-            Told { content: brief.content, agent_type, truncated: brief.truncated }
+            Told { content: brief.content, agent_type, truncated: brief.truncated, tokens: brief.token_count }
         }
         other => panic!("a brief is answered, not {other:?}"),
     }
@@ -147,26 +149,108 @@ pub async fn what_ended_last_is_told(api: &impl Api) {
     assert!(told.content.contains(&format!("Found {word}")), "{}", told.content);
 }
 
-/// A brief with room for all holds all; one that holds less says so.
+/// A brief with room for all holds all; one that holds less is full, and says so.
 pub async fn what_is_left_out_is_told(api: &impl Api) {
     let fixture = Fixture::new();
     let tree = fixture.tree(api).await;
     let session = &*tree.session_id;
-    let mut ended = 0;
-    for up_to in [45, 90] {
-        for n in ended..up_to {
-            let agent = fixture.name(&format!("helper-{n}"));
-            let part = assign(api, &tree, &agent, None, &format!("Part {n}"), SubtaskStatus::Running).await;
-            finish(api, part, &format!("Result {n}.")).await;
-        }
-        ended = up_to;
-        let asked = ContextGet { include_messages: Some(false), ..large(session, session) };
-        let Told { content, truncated, .. } = brief(api, asked).await;
-        let named = (0..up_to).filter(|n| content.contains(&format!("Result {n}."))).count();
-        assert_eq!(truncated, named < up_to, "{named} of {up_to}: {content}");
-        assert_eq!(content.contains("Not everything fits"), truncated, "{content}");
-        assert!(named >= 45, "{named} of {up_to}: {content}");
+    for n in 0..90 {
+        let agent = fixture.name(&format!("helper-{n}"));
+        let part = assign(api, &tree, &agent, None, &format!("Part {n}"), SubtaskStatus::Running).await;
+        finish(api, part, &format!("Result {n}.")).await;
     }
+    for budget in [8000, 1000] {
+        let asked =
+            ContextGet { include_messages: Some(false), max_tokens: Some(budget), ..large(session, session) };
+        let Told { content, truncated, tokens, .. } = brief(api, asked).await;
+        let named = (0..90).filter(|n| content.contains(&format!("Result {n}."))).count();
+        assert_eq!(truncated, named < 90, "{named} at {budget}: {content}");
+        assert_eq!(content.contains("Not everything fits"), truncated, "{content}");
+        assert_eq!(truncated, budget == 1000, "{named} at {budget}: {content}");
+        assert!(!truncated || tokens >= 850, "{tokens} tokens with {named}: {content}");
+    }
+}
+
+/// What nobody is named for is told when something came of it; what was called off is not open any more.
+pub async fn work_of_a_cancelled_request_is_not_open(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (tree, word) = (fixture.tree(api).await, fixture.word());
+    let session = &*tree.session_id;
+    let unnamed = |text: String| SubtaskCreate { description: text, ..inputs::subtask(tree.task.id) };
+    let done =
+        must(api.execute(unnamed(format!("Count {word}"))).await, "creating a subtask").subtask.subtask.id;
+    finish(api, done, &format!("There are 7 {word}.")).await;
+    must(api.execute(unnamed(format!("Paint {word}"))).await, "creating a subtask");
+    let agent = fixture.name("bot");
+    assign(api, &tree, &agent, None, &format!("Build {word}"), SubtaskStatus::Blocked).await;
+    let asked = async |agent: &str| brief(api, large(agent, session)).await.content;
+    for reader in [session, &agent] {
+        let told = asked(reader).await;
+        for words in ["Count", "Paint", "Build"] {
+            assert!(told.contains(&format!("{words} {word}")), "{words}: {told}");
+        }
+        assert!(told.contains(&format!("There are 7 {word}.")), "{told}");
+    }
+    let input =
+        RequestUpdate { status: Some(RequestStatus::Cancelled), ..inputs::request_change(tree.request.id) };
+    must(api.execute(input).await, "calling the request off");
+    fixture.request(api, tree.project.id, session).await;
+    for reader in [session, &agent] {
+        let told = asked(reader).await;
+        assert!(
+            !told.contains(&format!("Paint {word}")) && !told.contains(&format!("Build {word}")),
+            "{told}"
+        );
+        assert!(told.contains("cancelled)") && told.contains(&format!("There are 7 {word}.")), "{told}");
+    }
+}
+
+/// A former agent of the session that is blocked is told to others; nobody's own words are mail to it.
+pub async fn a_former_agent_may_be_blocked(api: &impl Api) {
+    let fixture = Fixture::new();
+    let tree = fixture.tree(api).await;
+    let session = &*tree.session_id;
+    let (idle, worker, kind) = (fixture.name("idle"), fixture.name("worker"), fixture.name("kind"));
+    let ended = assign(api, &tree, &idle, None, "Short", SubtaskStatus::Running).await;
+    finish(api, ended, "done").await;
+    assign(api, &tree, &worker, Some(&kind), "Work", SubtaskStatus::Running).await;
+    must(api.execute(inputs::blocking(&worker, &idle)).await, "blocking");
+    let told = brief(api, large(session, session)).await.content;
+    assert!(told.contains(&format!("{idle} is blocked by {worker}")), "{told}");
+
+    let mail = MessageSend {
+        topic: Topic::ContextRequest,
+        content: MessageContent(object(json!({"message": "Who else is here?"}))),
+        ..inputs::direct(&worker, &kind)
+    };
+    must(api.execute(mail).await, "writing to one's own kind");
+    let told = brief(api, large(&worker, session)).await.content;
+    assert!(!told.contains("Who else is here?"), "{told}");
+}
+
+/// What was saved for the session stays when a sub-agent that is known as one is restored.
+pub async fn a_sub_agent_does_not_end_the_sessions_context(api: &impl Api) {
+    let scene = Scene::new();
+    let (agent, word) = (scene.fixture.name("agent"), scene.fixture.word());
+    let begun = [observed::prompt("p1", scene.at(1), "Go"), observed::agent_started(&agent, scene.at(2))];
+    scene.send(api, begun.to_vec()).await;
+    let decided = format!("Use {word}");
+    let save = |decisions: Option<Entries>| CompactSave {
+        session_id: scene.session.clone(),
+        agent_id: None,
+        trigger: None,
+        context_summary: None,
+        active_tasks: None,
+        modified_files: None,
+        key_decisions: decisions,
+        agent_states: None,
+        wave_state: None,
+    };
+    must(api.execute(save(Some(Entries(vec![json!(decided)])))).await, "saving");
+    must(api.execute(restore(&scene.session, &agent)).await, "restoring the sub-agent");
+    must(api.execute(save(None)).await, "saving once more");
+    let told = brief(api, large(&scene.session, &scene.session)).await.content;
+    assert!(told.contains(&decided), "{told}");
 }
 
 /// A blocking by an agent that is at work in another project only, is that project's.

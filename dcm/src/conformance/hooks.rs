@@ -110,6 +110,23 @@ pub async fn a_sub_agents_compaction_is_its_own(api: &impl Api) {
         tell(api, report).await;
     }
 
+    // Others at the same time, as sub-agents that work side by side.
+    let other = scene.fixture.name("other");
+    tell(api, of(Some(&other), event(&scene, "SubagentStart", json!({})))).await;
+    tell(api, of(Some(&other), tool(&scene, "u6"))).await;
+    let third = scene.fixture.name("third");
+    tell(api, of(Some(&third), event(&scene, "SubagentStart", json!({})))).await;
+    tell(api, of(Some(&third), tool(&scene, "u7"))).await;
+    let [before_other, after_other] = compact(Some(&other), &format!("Another {word} story"));
+    let [before_third, after_third] = compact(Some(&third), &format!("A third {word} story"));
+    for report in [before_other, before_third, after_third, after_other] {
+        tell(api, report).await;
+    }
+    for (agent, story) in [(&other, "Another"), (&third, "A third")] {
+        let told = tell(api, of(Some(agent), tool(&scene, &format!("after-{agent}")))).await;
+        assert!(text_of(&told).contains(&format!("{story} {word} story")), "{agent}: {}", text_of(&told));
+    }
+
     assert_eq!(text_of(&tell(api, tool(&scene, "u3")).await), "", "the main agent has lost nothing");
     let told = tell(api, of(Some(&agent), tool(&scene, "u4"))).await;
     let told = text_of(&told);

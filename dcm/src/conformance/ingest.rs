@@ -414,6 +414,21 @@ pub async fn task_list_entries_are_subtasks(api: &impl Api) {
     assert_eq!((answer.created, answer.known), (IngestCounts::default(), 2), "a repeat changes nothing");
 }
 
+/// Two compactions that came soon after each other, and say something else, are two, whoever told of them.
+pub async fn compactions_soon_after_each_other_are_two(api: &impl Api) {
+    let scene = Scene::new();
+    scene.send(api, vec![observed::prompt("p1", scene.at(1), "Go")]).await;
+    let answer = scene.send(api, vec![observed::compacted("c1", scene.at(2), "The first story")]).await;
+    assert_eq!(answer.created.compactions, 1, "it is new");
+    let of_hook = observed::compacted("hook:1", scene.at(3), "The second story");
+    let answer = scene.send(api, vec![of_hook.clone()]).await;
+    assert_eq!(answer.created.compactions, 1, "so is the other");
+    assert_eq!(status(api, &scene.session).await.summary.as_deref(), Some("The second story"), "the newest");
+    let of_transcript = observed::compacted("c2", scene.at(3), "The second story");
+    let answer = scene.send(api, vec![of_transcript, of_hook]).await;
+    assert_eq!(answer.created.compactions, 0, "the same told by others is the same");
+}
+
 /// A compaction is recorded and shows in the compact status.
 pub async fn compactions_show_in_the_status(api: &impl Api) {
     let scene = Scene::new();

@@ -181,7 +181,10 @@ macro_rules! for_each_conformance_case {
                 a_recorded_kind_counts: context_get compact_restore;
                 what_ended_last_is_told: context_get subtask_update;
                 what_is_left_out_is_told: context_get;
+                work_of_a_cancelled_request_is_not_open: context_get request_update subtask_update;
+                a_sub_agent_does_not_end_the_sessions_context: compact_save compact_restore ingest;
                 blockings_are_those_of_the_project: context_get block;
+                a_former_agent_may_be_blocked: context_get block message_send;
                 mail_to_every_kind_is_told: context_get message_send;
                 a_request_that_is_over_is_told: context_get request_update;
             }
@@ -231,6 +234,7 @@ macro_rules! for_each_conformance_case {
                 keys_belong_to_their_session: ingest;
                 task_list_entries_are_subtasks: ingest;
                 compactions_show_in_the_status: ingest compact_status;
+                compactions_soon_after_each_other_are_two: ingest compact_status;
                 the_project_stays_known: ingest;
                 bad_observations_are_refused_whole: ingest;
             }

@@ -113,5 +113,11 @@ fn failure_forms(open: &BriefFailure, whose: &str, now: Timestamp) -> Vec<String
             detail.as_ref().filter(|_| full).map_or_else(String::new, |detail| format!(": {detail}"));
         format!("- {tool}{attempt}({about}){detail}")
     };
-    vec![form(100, false), form(200, false), form(400, true)]
+    let brief = if failure.attempt.is_empty() {
+        String::new()
+    } else {
+        let whose = if whose.is_empty() { String::new() } else { format!(", {whose}") };
+        format!("- {tool}{} (exit {}{whose})", code(&failure.attempt, 100), failure.exit_code)
+    };
+    vec![brief, form(100, false), form(200, false), form(400, true)]
 }

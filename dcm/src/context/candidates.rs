@@ -7,7 +7,7 @@ use super::text::{ago, cut, flat, members_of, misleads, short_id, span, words_of
 use super::{BriefOptions, is_of_the_store};
 use crate::api::context::{ContextMessage, ContextSource};
 use crate::json::JsonObject;
-use crate::model::SubtaskStatus;
+use crate::model::{RequestStatus, SubtaskStatus};
 use crate::observe::first_line;
 use crate::storage::{BriefBlocking, BriefRows, BriefWork};
 use crate::time::Timestamp;
@@ -334,8 +334,14 @@ impl Collector<'_> {
                 if told.is_empty() { "no result was recorded".to_owned() } else { cut(&told, words) };
             format!("- {doer}{}: {} → {result}", work.status, Self::describe(work, width))
         };
+        // Of many, the result says more than what was asked for.
+        let brief = match self.doer(work) {
+            who if who.is_empty() || told.is_empty() => String::new(),
+            who if work.status == SubtaskStatus::Failed => format!("- {who}, failed: {}", cut(&told, 60)),
+            who => format!("- {who}: {}", cut(&told, 60)),
+        };
         let id = source("task", &work.id.to_string(), format!("Task: {}", Self::describe(work, 50)));
-        self.add(Part::Results, score, vec![form(60, 110), form(100, 300), form(200, 1200)], id);
+        self.add(Part::Results, score, vec![brief, form(60, 110), form(100, 300), form(200, 1200)], id);
     }
 
     fn blockings(&mut self) {
@@ -471,7 +477,13 @@ impl Collector<'_> {
     fn prompts(&mut self) {
         for (place, prompt) in self.rows.prompts.iter().skip(1).enumerate() {
             let when = ago(self.now, prompt.created_at);
-            let forms = [100, 300, 1000].map(|width| format!("- {} ({when})", cut(&prompt.text, width)));
+            let over = match prompt.status {
+                // That it is done is what is expected of it.
+                RequestStatus::Active | RequestStatus::Completed => String::new(),
+                status => format!(", {status}"),
+            };
+            let forms =
+                [100, 300, 1000].map(|width| format!("- {} ({when}{over})", cut(&prompt.text, width)));
             let id = source("session", &prompt.id.to_string(), format!("Request: {}", cut(&prompt.text, 50)));
             self.add(Part::Earlier, falling(place, 3.0), forms.to_vec(), id);
         }
@@ -479,6 +491,10 @@ impl Collector<'_> {
 
     fn before(&mut self) {
         for (place, context) in self.rows.contexts.iter().enumerate() {
+            // Without a description only its state is known.
+            if context.progress.starts_with('(') {
+                continue;
+            }
             let when = ago(self.now, context.updated_at);
             let forms = [120, 400].map(|width| format!("- {when}: {}", cut(&context.progress, width)));
             let id = source("agent_context", &context.id.to_string(), "Earlier work of the agent".to_owned());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::observe::plain_path;
 use crate::storage::BriefFile;
 use crate::time::Timestamp;
 
@@ -50,7 +51,7 @@ pub(super) struct Files {
 impl Files {
     /// A path relative to the root, where it lies below.
     pub(super) fn shown(&self, path: &str) -> String {
-        let path = plain(path);
+        let path = plain_path(path);
         let below = self.root.as_ref().and_then(|root| path.strip_prefix(root.as_str())?.strip_prefix('/'));
         below.unwrap_or(&path).to_owned()
     }
@@ -60,27 +61,6 @@ impl Files {
 fn is_absolute(path: &str) -> bool {
     let drive = path.as_bytes().get(1) == Some(&b':') && path.starts_with(|c: char| c.is_ascii_alphabetic());
     path.starts_with(['/', '\\', '~']) || drive || path.contains("://")
-}
-
-/// A path without `.` and `..`, as far as it says itself what they stand for.
-fn plain(path: &str) -> String {
-    let path = path.trim();
-    if path.contains("://") || !(path.contains("./") || path.contains("//") || path.ends_with(['.', '/'])) {
-        return path.to_owned();
-    }
-    let root = if path.starts_with('/') { "/" } else { "" };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if !root.is_empty() => {}
-            part => parts.push(part),
-        }
-    }
-    format!("{root}{}", parts.join("/"))
 }
 
 /// Which file each path names: a relative one is below the project, or, where no project is known, the only file that its
@@ -95,7 +75,7 @@ impl<'a> Places<'a> {
         let project = project.filter(|path| path.starts_with('/') && path.len() > 1);
         let mut absolute = Vec::new();
         if project.is_none() {
-            absolute = paths.filter(|path| is_absolute(path)).map(plain).collect();
+            absolute = paths.filter(|path| is_absolute(path)).map(plain_path).collect();
             absolute.sort_unstable();
             absolute.dedup();
         }
@@ -103,12 +83,12 @@ impl<'a> Places<'a> {
     }
 
     fn file(&self, path: &str) -> String {
-        let path = plain(path);
+        let path = plain_path(path);
         if path.is_empty() || is_absolute(&path) {
             return path;
         }
         if let Some(project) = self.project {
-            return plain(&format!("{}/{path}", project.trim_end_matches('/')));
+            return plain_path(&format!("{}/{path}", project.trim_end_matches('/')));
         }
         let end = format!("/{path}");
         let mut fits = self.absolute.iter().filter(|file| file.ends_with(&end));
@@ -288,12 +268,12 @@ mod tests {
             "/",
             "a/..b",
         ] {
-            assert_eq!(plain(path), path);
+            assert_eq!(plain_path(path), path);
         }
         for (path, plainly) in
             [("/..//a/", "/a"), ("../../a", "../../a"), ("a/../..", ".."), ("./", ""), ("/a/./b/.", "/a/b")]
         {
-            assert_eq!(plain(path), plainly, "{path}");
+            assert_eq!(plain_path(path), plainly, "{path}");
         }
     }
 

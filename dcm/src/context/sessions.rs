@@ -349,6 +349,61 @@ fn the_newest_words_are_quoted_at_every_budget() {
     outcome.unwrap();
 }
 
+/// What came back and what is broken comes before files, however much there is to say of each.
+#[test]
+fn ordinary_results_and_failures_have_room_among_files() {
+    let ended = |number: u128| {
+        let mut ended = work(
+            number + 10,
+            &format!("helper-{number}"),
+            &format!("Look at part {number} of the importer and say what it does"),
+            SubtaskStatus::Completed,
+        );
+        let told = format!("Part {number} reads the file in pieces. ").repeat(14);
+        ended.result = Some(JsonObject::from_value(serde_json::json!({ "message": told })));
+        ended
+    };
+    let file = |number: u128| BriefFile {
+        paths: vec![format!("/srv/shop/src/importer/part_{number}.rs")],
+        tool_name: "Edit".to_owned(),
+        times: 2,
+        last_at: ago(3),
+    };
+    for kind in ["tech-lead", "developer", "qa-testing", "legal-compliance"] {
+        for (agents, failures, budget) in [(6, 4, 1000), (12, 10, 1200)] {
+            let rows = BriefRows {
+                agent_type: kind.to_owned(),
+                prompts: vec![prompt("Make the import faster, please.")],
+                work: (0..agents).map(ended).collect(),
+                failures: (0..failures)
+                    .map(|n| failure(n + 100, "helper-1", &format!("cargo nextest run -p importer part_{n}")))
+                    .collect(),
+                files: (0..40).map(file).collect(),
+                ..BriefRows::default()
+            };
+            let options = BriefOptions {
+                max_tokens: Some(budget),
+                ..BriefOptions::new(MAIN.to_owned(), MAIN.to_owned())
+            };
+            let content = compile(&options, &rows, now(), &Estimate).content;
+            for number in 0..agents {
+                let line = content.lines().find(|line| {
+                    [":", ", completed"].iter().any(|end| line.contains(&format!("helper-{number}{end}")))
+                });
+                let told = line.is_some_and(|line| line.contains(&format!("Part {number} reads the file")));
+                assert!(told, "{kind}, {budget}: {number} of {agents}:\n{content}");
+            }
+            for number in 0..failures {
+                assert!(
+                    content.contains(&format!("part_{number}` (")),
+                    "{kind}, {budget}: {number}:\n{content}"
+                );
+            }
+            assert!(content.matches("part_").count() > 15, "files as well:\n{content}");
+        }
+    }
+}
+
 #[test]
 fn each_sub_agent_is_named_with_its_result_where_they_fit() {
     let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
@@ -375,13 +430,13 @@ fn each_sub_agent_is_named_with_its_result_where_they_fit() {
         prop_assert!(brief.token_count <= i64::from(budget));
         let told = |number: &usize| {
             brief.content.lines().any(|line| {
-                line.contains(&format!("helper-{number},"))
+                [",", ":"].iter().any(|end| line.contains(&format!("helper-{number}{end}")))
                     && line.ends_with(&format!("part {number} is well"))
             })
         };
         let named = (0..count).filter(told).count();
-        // A line of these costs 30 tokens at most, and the user's words take less than half.
-        let fit = usize::try_from(budget / 2 / 30).unwrap().min(count);
+        // A line of these costs 20 tokens at most in its shortest form, and the user's words take less than half.
+        let fit = usize::try_from(budget / 2 / 20).unwrap().min(count);
         prop_assert!(named >= fit, "{named} of {count} where {fit} fit at {budget}:\n{}", brief.content);
         Ok(())
     });

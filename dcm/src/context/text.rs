@@ -61,9 +61,15 @@ fn cut_within(text: &str, width: usize) -> String {
     format!("{start}{word}")
 }
 
-/// `text` as code, on one line.
+/// `text` as code, on one line: where a line ends says something in a command.
 pub(super) fn code(text: &str, width: usize) -> String {
-    format!("`{}`", cut_within(text, width).replace('`', "'"))
+    // Of one that was too long to be kept the end is not known.
+    let text = match text.rsplit_once("[cut: ") {
+        Some((kept, cut)) if cut.ends_with(" bytes dropped]") => format!("{}…", kept.trim_end()),
+        _ => text.to_owned(),
+    };
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ⏎ ");
+    format!("`{}`", cut_within(&lines, width).replace('`', "'"))
 }
 
 /// The members of an object, one after the other.
@@ -137,6 +143,8 @@ mod tests {
         assert!(command("-E one").ends_with("x -E one`"), "{}", command("-E one"));
         assert!(command("-E one").chars().count() <= 63);
         assert_eq!(code("a  b", 10), "`a b`");
+        assert_eq!(code("sleep 1\n\n  false\n", 20), "`sleep 1 ⏎ false`");
+        assert_eq!(code("make x [cut: 130 bytes dropped]", 40), "`make x…`");
         assert_eq!(code(&"é".repeat(30), 9), "`éééééé…ééé`");
     }
 

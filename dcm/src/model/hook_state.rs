@@ -16,8 +16,11 @@ pub struct HookState {
     pub briefs: BTreeMap<String, BriefState>,
     /// The last answer of each agent that held messages.
     pub carried: BTreeMap<String, Carried>,
-    /// A compaction that was announced and has not been reported yet.
+    /// A compaction of the main agent's context that was announced and has not been reported yet.
     pub compacting: Option<Compacting>,
+    /// The same of sub-agents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub compacting_agents: BTreeMap<String, Compacting>,
     /// What hooks told that has no place of its own, by event.
     pub notes: Map<String, Value>,
     /// What was told to the session's agents so far.
@@ -75,9 +78,6 @@ pub struct BriefState {
 pub struct Compacting {
     /// Since when.
     pub at: Timestamp,
-    /// The sub-agent whose context it is; the main agent's when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_id: Option<String>,
     /// Who asked for it: `manual` or `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,

@@ -137,6 +137,11 @@ pub(super) struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// The tools that the feature was met with.
+    pub(super) fn tools(&self) -> impl Iterator<Item = u32> {
+        self.pairs.iter().map(|pair| pair.tool)
+    }
+
     /// How strongly the feature speaks for the tool. `unit` is what a weight of one is today.
     pub(super) fn speaks(&self, tool: u32, unit: f32) -> f32 {
         let Ok(place) = self.pairs.binary_search_by_key(&tool, |pair| pair.tool) else { return 0.0 };

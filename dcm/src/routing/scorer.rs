@@ -3,7 +3,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::best::{Candidate, keep_best};
 use super::calibration::{Calibration, Outlook, RANKS};
-use super::evidence::{Evidence, Weighed, Without};
+use super::evidence::{Evidence, Known, Weighed, Without};
 use super::fast::growth;
 use super::features::{Feature, features};
 use super::lesson::{Lesson, Outcome};
@@ -375,12 +375,17 @@ impl Scorer {
         // What kind a tool is of is only looked up when it matters: it lies far from the sums.
         let any = question.wants_every_kind();
         let wanted = |tool: u32| any || question.wants(self.tools.get(tool).kind);
-        // Recorded words have no letters beyond ASCII (CONTRACT D); the evidence knows them all.
-        let is_recorded = !keywords.is_empty() || question.keywords.iter().all(|keyword| keyword.is_ascii());
-        if let Some(min_score) = question.min_score.filter(|_| is_recorded) {
+        if let Some(min_score) = question.min_score {
             let rows = keywords.iter().flat_map(|(_, rows)| *rows);
             let rows = rows.filter(|row| f64::from(row.score) >= min_score && wanted(row.tool));
-            room.take_listed(&weighed, rows.map(|row| row.tool));
+            // Recorded words have no letters beyond ASCII (CONTRACT D); the evidence knows them all.
+            let is_beyond = |at: u16| !words[usize::from(at)].text.is_ascii();
+            let unrecorded = weighed.known.iter().filter(|known| {
+                let (first, second) = features[known.at].words;
+                is_beyond(first) || is_beyond(second)
+            });
+            let spoken_for = unrecorded.flat_map(Known::tools).filter(|tool| wanted(*tool));
+            room.take_listed(&weighed, rows.map(|row| row.tool).chain(spoken_for));
         } else {
             room.take_spoken_for(&weighed, wanted);
         }

@@ -258,6 +258,17 @@ fn words_in_any_letters_are_found_as_keywords() {
         let best = answer.suggestions.first().map(|best| best.tool_name.as_str());
         assert_eq!(best, Some(tool), "{keywords}");
     }
+    let tools = |question: &Question| {
+        let mut tools: Vec<_> =
+            scorer.suggest(question).suggestions.into_iter().map(|one| one.tool_name).collect();
+        tools.sort_unstable();
+        tools
+    };
+    assert_eq!(tools(&Question::keywords("погода,papers")), ["arxiv", "forecast"]);
+    // Words that can be recorded count as they are, and with their scores.
+    assert_eq!(tools(&Question::keywords("погода,paper")), ["forecast"]);
+    let scored = Question { min_score: Some(3.0), ..Question::keywords("погода,papers") };
+    assert_eq!(tools(&scored), ["forecast"]);
     assert!(scorer.suggest(&Question::keywords("wetter")).suggestions.is_empty());
     let other = Question { tool_type: Some("skill".to_owned()), ..Question::keywords("погода") };
     assert!(scorer.suggest(&other).suggestions.is_empty(), "of the kinds that are wanted");

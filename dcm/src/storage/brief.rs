@@ -31,19 +31,19 @@ impl BriefQuery {
     /// How many rows of the lists are wanted whose lines are long or say less: prompts, own work that ended.
     #[must_use]
     pub fn few(&self) -> u32 {
-        (self.lines / 4).max(3)
+        (self.lines / 8).max(5)
     }
 
     /// How many open failures are wanted.
     #[must_use]
     pub fn failures(&self) -> u32 {
-        self.lines.saturating_mul(2)
+        self.lines.max(40)
     }
 
     /// How many rows of files are wanted: one for each set of files and tool.
     #[must_use]
     pub fn files(&self) -> u32 {
-        self.lines.saturating_mul(6).max(150)
+        self.lines.saturating_mul(2).max(150)
     }
 }
 

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::ingest::agent_key;
 use super::sessions::{emit_session, note_work};
 use crate::api::compact::{CompactSaved, SavedSnapshot};
 use crate::context::is_of_the_store;
@@ -84,6 +85,7 @@ impl Command for MarkCompacted {
             &self.session_id,
             sub_agent(&self.session_id, Some(&self.agent_id)).as_ref(),
         );
+        footprint.subtask_keys.insert((self.session_id.clone(), agent_key(&self.agent_id)));
     }
 
     fn decide(&self, state: &mut State) -> Result<CompactionMarked> {
@@ -99,7 +101,9 @@ impl Command for MarkCompacted {
         let (own, of_session) = (saved_by(agent_id.as_ref()), saved_by(None));
         if known || own || of_session {
             let id = state.ids.next();
-            let kind = if own { RESTORED } else { RESTORED_FROM_SESSION };
+            // Who is known as a sub-agent is not the main agent by another name.
+            let is_known = state.subtask_keyed(&self.session_id, &agent_key(&self.agent_id)).is_some();
+            let kind = if own || is_known { RESTORED } else { RESTORED_FROM_SESSION };
             let compaction = Compaction {
                 id,
                 session_id: self.session_id.clone(),

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::model::Action;
-use crate::observe::{attempt_of, cut_text, flat, text_member, was_refused};
+use crate::observe::{attempt_of, cut_text, flat, plain_path, text_member, was_refused};
 use crate::storage::{LaterSuccess, OpenFailure, State};
 
 /// The most bytes of an attempt that are kept.
@@ -111,9 +111,13 @@ fn changes_the_scene(step: &str) -> bool {
 /// Files are written with several tools, and a file that one of them could not change may be changed by another.
 fn subject(tool: &str, input: Option<&str>, attempt: &str) -> String {
     let (kind, words) = match tool {
-        "Edit" | "Write" | "MultiEdit" | "NotebookEdit" => ("write", attempt.to_owned()),
-        "Read" | "NotebookRead" => ("Read", attempt.to_owned()),
-        "Bash" => ("Bash", attempt.to_owned()),
+        "Edit" | "Write" | "MultiEdit" | "NotebookEdit" => ("write", plain_path(attempt)),
+        "Read" | "NotebookRead" => ("Read", plain_path(attempt)),
+        // Where its words go does not change how it ends.
+        "Bash" => {
+            let words = attempt.split(' ').filter(|word| *word != "2>&1");
+            ("Bash", words.collect::<Vec<_>>().join(" "))
+        }
         // Other tools are told apart by all that went in.
         tool => (tool, flat(input.unwrap_or(attempt))),
     };
@@ -200,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_same_try_has_the_same_subject() {
-        let bash = subject_of("Bash", r#"{"command":"cargo  test\n-p dcm","description":"x"}"#, &[]);
+        let bash = subject_of("Bash", r#"{"command":"cargo  test \\\n-p dcm","description":"x"}"#, &[]);
         assert_eq!(bash, "Bash:cargo test -p dcm");
         assert_eq!(subject_of("Bash", "cargo test -p dcm", &[]), bash);
         assert_eq!(subject_of("Bash", r#"{"command":"cargo test -p dcm","timeo"#, &[]), bash);
@@ -236,6 +240,18 @@ mod tests {
         let attempt = Attempt::of("Bash", Some(r#"{"command":"bd sync && git  push"}"#), &[]);
         let subjects: Vec<_> = attempt.subjects().collect();
         assert_eq!(subjects, ["Bash:bd sync && git push", "Bash:bd sync", "Bash:git push"]);
+    }
+
+    #[test]
+    fn the_same_thing_has_the_same_subject() {
+        let file = |tool, path: &str| subject_of(tool, &format!(r#"{{"file_path":"{path}"}}"#), &[]);
+        assert_eq!(file("Edit", "/a/./b.rs"), file("Write", "/a/c/../b.rs"));
+        assert_ne!(file("Edit", "/a/b.rs"), file("Read", "/a/b.rs"));
+        let command = |text: &str| subject_of("Bash", &format!(r#"{{"command":"{text}"}}"#), &[]);
+        assert_eq!(command("make all"), command("make all 2>&1"));
+        assert_eq!(command("make all 2>&1 | tail"), command("make  all | tail"));
+        assert_ne!(command("make all"), command("make all 2>errors"));
+        assert_ne!(command("sleep 1\\nfalse"), command("sleep 1 false"));
     }
 
     #[test]

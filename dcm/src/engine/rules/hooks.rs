@@ -382,7 +382,7 @@ pub(crate) struct NoteBrief {
 }
 
 /// The most agents of a session of which it is remembered what they were told; those that were told first fall out.
-const MAX_AGENTS: usize = 256;
+pub(super) const MAX_AGENTS: usize = 256;
 
 impl Command for NoteBrief {
     type Outcome = ();

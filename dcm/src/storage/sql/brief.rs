@@ -61,6 +61,14 @@ fn prompt(row: &mut Row) -> Result<BriefPrompt> {
     })
 }
 
+/// A document. A very long one was cut in the database, and is none any more; its beginning says the same.
+fn words_or_object(text: &str) -> JsonObject {
+    JsonObject::parse(text).unwrap_or_else(|_| {
+        let words = WORDS.iter().find_map(|name| text_member(text, name));
+        JsonObject::from_value(serde_json::json!({ "message": words.unwrap_or_else(|| text.to_owned()) }))
+    })
+}
+
 fn work(row: &mut Row) -> Result<BriefWork> {
     Ok(BriefWork {
         id: row.id(ID)?,
@@ -69,7 +77,7 @@ fn work(row: &mut Row) -> Result<BriefWork> {
         agent_type: row.opt_text(TEXT + 2)?,
         agent_id: row.opt_text(TEXT + 3)?,
         task_name: row.opt_text(TEXT + 4)?,
-        result: row.opt_json(TEXT + 5)?,
+        result: row.opt_text(TEXT + 5)?.map(|result| words_or_object(&result)),
         wave_number: row.opt_int32(NUMBER)?,
         created_at: row.time(TIME)?,
         started_at: row.opt_time(TIME + 1)?,
@@ -84,11 +92,7 @@ fn message(row: &mut Row) -> Result<ContextMessage> {
         id: row.id(ID)?,
         from_agent: row.opt_text(TEXT)?,
         topic: row.opt_text(TEXT + 1)?,
-        // A very long one was cut in the database, and is no document any more; its beginning says the same.
-        content: JsonObject::parse(&content).unwrap_or_else(|_| {
-            let words = WORDS.iter().find_map(|name| text_member(&content, name));
-            JsonObject::from_value(serde_json::json!({ "message": words.unwrap_or(content) }))
-        }),
+        content: words_or_object(&content),
         is_broadcast: row.opt_text(TEXT + 3)?.is_none(),
         priority: row.opt_int32(NUMBER)?.unwrap_or(0),
         created_at: row.time(TIME)?,

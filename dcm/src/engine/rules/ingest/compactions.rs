@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Kind, Novelty, Observer, near};
 use crate::api::ingest::Observation;
 use crate::engine::rules::compact::{mark_requests, sub_agent};
+use crate::engine::rules::hooks::MAX_AGENTS;
 use crate::engine::rules::sessions::emit_session;
 use crate::hooks::UNSURE;
 use crate::json::JsonObject;
@@ -49,12 +50,19 @@ impl Observer<'_> {
         let mut hooks = self.hooks();
         hooks.briefs.entry(agent_id.clone().unwrap_or_else(|| self.session.to_owned())).or_default().due =
             true;
-        hooks.compacting = Some(Compacting {
-            at: *at,
-            agent_id,
-            trigger: trigger.clone(),
-            instructions: instructions.clone(),
-        });
+        let compacting = Compacting { at: *at, trigger: trigger.clone(), instructions: instructions.clone() };
+        match agent_id {
+            None => hooks.compacting = Some(compacting),
+            Some(agent) => {
+                hooks.compacting_agents.insert(agent, compacting);
+                // One that nobody reports is not waited for while there are many others.
+                while hooks.compacting_agents.len() > MAX_AGENTS {
+                    let oldest = hooks.compacting_agents.iter().min_by_key(|(_, one)| one.at);
+                    let oldest = oldest.map(|(agent, _)| agent.clone()).unwrap_or_default();
+                    hooks.compacting_agents.remove(&oldest);
+                }
+            }
+        }
         self.keep_hooks(hooks);
         Novelty::Updated(Kind::Session)
     }
@@ -80,7 +88,11 @@ impl Observer<'_> {
                 };
                 let same_trigger =
                     one.trigger.is_none() || trigger.is_none() || one.trigger.as_deref() == trigger;
-                other_kind && same_trigger
+                // Two that say something else are two, however soon one came after the other.
+                let other_words = one.summary.is_some()
+                    && summary.is_some()
+                    && !same_summary(one.summary.as_deref(), summary);
+                other_kind && same_trigger && !other_words
             })
         };
         let distance = |one: &&Compaction| (one.created_at.millis_since(at).abs(), one.id);
@@ -176,7 +188,10 @@ impl Observer<'_> {
             return JsonObject::default();
         }
         let mut hooks = self.hooks();
-        let compacting = hooks.compacting.take_if(|one| one.agent_id == reported.agent_id);
+        let compacting = match &reported.agent_id {
+            None => hooks.compacting.take(),
+            Some(agent) => hooks.compacting_agents.remove(agent),
+        };
         if compacting.is_none() && known {
             return JsonObject::default();
         }

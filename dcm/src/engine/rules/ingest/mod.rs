@@ -35,7 +35,7 @@ fn main_key(prompt: &str) -> String {
     format!("main:{prompt}")
 }
 
-fn agent_key(agent: &str) -> String {
+pub(super) fn agent_key(agent: &str) -> String {
     format!("agent:{agent}")
 }
 

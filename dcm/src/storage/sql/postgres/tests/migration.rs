@@ -52,7 +52,14 @@ async fn an_empty_database_gets_the_schema() {
         let views: Vec<String> = views.iter().map(|row| row.get(0)).collect();
         assert_eq!(
             views,
-            ["file_actions", "session_calls", "session_steps", "session_work", "subtask_blockers"],
+            [
+                "file_actions",
+                "open_work",
+                "session_calls",
+                "session_steps",
+                "session_work",
+                "subtask_blockers"
+            ],
             "those of the adoption are gone"
         );
         let holders = "select count(*) from requests";
