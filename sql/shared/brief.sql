@@ -173,7 +173,7 @@ union all select * from (
         f.paths, cast(null as bytea)
     from (
         select paths, tool_name, created_at from file_actions
-        where session_id = :session_id order by created_at desc, paths, tool_name limit 1000
+        where session_id = :session_id order by created_at desc, paths, tool_name limit :file_calls
     ) as f
     group by f.paths, f.tool_name
     order by max(f.created_at) desc, f.paths, f.tool_name limit :files

@@ -98,9 +98,9 @@ impl BriefOptions {
         self.max_tokens.unwrap_or(DEFAULT_BUDGET)
     }
 
-    /// How many lines of one kind may have room, should there be no others: few are shorter than twenty-five tokens.
+    /// How many lines of one kind may have room, should there be no others: most are longer than thirty tokens.
     pub(crate) fn lines(&self) -> u32 {
-        u32::try_from(self.budget()).unwrap_or(0).div_ceil(25).max(20)
+        u32::try_from(self.budget()).unwrap_or(0).div_ceil(30).max(20)
     }
 
     /// Whether nothing that could be said is missing from `rows`.

@@ -267,8 +267,8 @@ fn words_in_any_letters_are_found_as_keywords() {
     assert_eq!(tools(&Question::keywords("погода,papers")), ["arxiv", "forecast"]);
     // Words that can be recorded count as they are, and with their scores.
     assert_eq!(tools(&Question::keywords("погода,paper")), ["forecast"]);
-    let scored = Question { min_score: Some(3.0), ..Question::keywords("погода,papers") };
-    assert_eq!(tools(&scored), ["forecast"]);
+    let demanding = Question { min_score: Some(3.0), ..Question::keywords("погода,papers") };
+    assert_eq!(tools(&demanding), ["forecast"]);
     assert!(scorer.suggest(&Question::keywords("wetter")).suggestions.is_empty());
     let other = Question { tool_type: Some("skill".to_owned()), ..Question::keywords("погода") };
     assert!(scorer.suggest(&other).suggestions.is_empty(), "of the kinds that are wanted");

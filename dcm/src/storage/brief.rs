@@ -45,6 +45,12 @@ impl BriefQuery {
     pub fn files(&self) -> u32 {
         self.lines.saturating_mul(2).max(150)
     }
+
+    /// How many of the newest calls that touched files are looked at.
+    #[must_use]
+    pub fn file_calls(&self) -> u32 {
+        self.files().saturating_mul(4)
+    }
 }
 
 /// A list of candidates.

@@ -31,6 +31,7 @@ pub(super) fn brief_statement(query: BriefQuery) -> Statement {
     // One more than is wanted says that there are more.
     let (many, some) = (query.lines.saturating_add(1), query.few().saturating_add(1));
     let (failures, files) = (query.failures().saturating_add(1), query.files().saturating_add(1));
+    let file_calls = query.file_calls();
     let is_main = query.agent_id == query.session_id;
     Statement::new("brief")
         .with("compacted_as", if is_main { String::new() } else { query.agent_id.clone() })
@@ -41,6 +42,7 @@ pub(super) fn brief_statement(query: BriefQuery) -> Statement {
         .with("some", some)
         .with("failures", failures)
         .with("files", files)
+        .with("file_calls", file_calls)
         .with("session_id", query.session_id)
         .with("project_id", query.project_id)
         .with("steps", query.steps)
@@ -123,9 +125,6 @@ fn step(row: &mut Row) -> Result<BriefStep> {
     })
 }
 
-/// How many of the newest calls that touched files are looked at, as in the query.
-const FILE_CALLS: i64 = 1000;
-
 /// The lists that are longer than was wanted.
 fn cut(query: &BriefQuery, rows: &BriefRows) -> Vec<BriefList> {
     let over = |count: usize, wanted: u32| count > usize::try_from(wanted).unwrap_or(usize::MAX);
@@ -149,7 +148,7 @@ fn cut(query: &BriefQuery, rows: &BriefRows) -> Vec<BriefList> {
         (work, BriefList::Work),
         (over(to_all.len(), query.lines) || over(to_some.len(), query.lines), BriefList::Messages),
         (over(rows.blockings.len(), query.lines), BriefList::Blockings),
-        (over(rows.files.len(), query.files()) || calls >= FILE_CALLS, BriefList::Files),
+        (over(rows.files.len(), query.files()) || calls >= i64::from(query.file_calls()), BriefList::Files),
         (over(rows.failures.len(), query.failures()), BriefList::Failures),
         (over(rows.contexts.len(), query.few()), BriefList::Contexts),
     ]
