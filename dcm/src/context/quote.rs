@@ -93,7 +93,8 @@ fn beginning(line: &str, fits: impl Fn(&str) -> bool) -> Option<String> {
         let in_word = line[end..].chars().next().is_some_and(|next| !next.is_whitespace());
         let word = kept.rfind(char::is_whitespace).filter(|_| in_word).unwrap_or(end);
         // A word without end is cut in itself; many languages write without spaces.
-        if in_word && (word < 2 || end - word > LONG_WORD) {
+        let is_first = kept[..word].chars().skip(1).all(char::is_whitespace);
+        if in_word && (is_first || end - word > LONG_WORD) {
             format!("{}…", kept.trim_end())
         } else {
             format!("{} …", kept[..word].trim_end())
@@ -132,6 +133,14 @@ mod tests {
         let request = Request { lines: vec!["the beginning".to_owned()], whole: false, source: None };
         let quote = Quote::of(&request, &Estimate, 1000);
         assert_eq!((quote.whole, quote.lines), (false, vec!["> the beginning …".to_owned()]));
+    }
+
+    #[test]
+    fn a_first_word_that_is_too_long_is_cut_in_itself() {
+        for text in ["wordwithoutend".repeat(5), format!("  {}", "wordwithoutend".repeat(5))] {
+            let quote = quoted(&text, 120);
+            assert!(quote.lines.first().is_some_and(|line| line.contains("wordw")), "{:?}", quote.lines);
+        }
     }
 
     #[test]
