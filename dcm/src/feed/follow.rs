@@ -1,6 +1,7 @@
 //! The task that reads the log and puts it into the window, strictly by position.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ const MOMENT: Duration = Duration::from_millis(3);
 /// After a look into the log the next one waits so long for more to read: a node beside one that commits hundreds of times
 /// a second reads dozens of commits at once. Who has been silent for longer is heard at once.
 const GATHER: Duration = Duration::from_millis(5);
+/// The same where nobody listens but what this node learns from the log, which is in no hurry.
+const GATHER_UNHEARD: Duration = Duration::from_millis(25);
+/// What learns from the log is a listener, too.
+const LEARNERS: usize = 1;
 /// How long to wait before a store that does not answer is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -40,6 +45,11 @@ fn spacing(listeners: usize) -> Duration {
     if spacing < FINEST { Duration::ZERO } else { spacing }
 }
 
+/// How long a log with so many listeners waits for more to read, after it was read.
+fn gather(listeners: usize) -> Duration {
+    if listeners > LEARNERS { GATHER } else { GATHER_UNHEARD }
+}
+
 /// Reads what is committed, here or elsewhere, until nobody can hand over anything.
 pub(super) async fn follow(feed: &Inner, mut waiting: mpsc::Receiver<CommittedEvents>) {
     let poll = Duration::from_millis(feed.store.poll_ms().max(1));
@@ -56,9 +66,10 @@ pub(super) async fn follow(feed: &Inner, mut waiting: mpsc::Receiver<CommittedEv
                 Some(events) => !take_over(feed, &mut early, events),
                 None => return,
             },
-            () = feed.wake.notified() => match looked_at.map(|at| at + GATHER) {
+            () = feed.wake.notified() => match looked_at.map(|at| at + gather(feed.head.receiver_count())) {
                 Some(next) => {
                     look_at = look_at.min(next);
+                    feed.unheard.store(feed.head.receiver_count() <= LEARNERS, Ordering::Relaxed);
                     Instant::now() >= next
                 }
                 None => true,

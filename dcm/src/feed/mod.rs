@@ -46,6 +46,8 @@ struct Inner {
     handed: mpsc::Sender<CommittedEvents>,
     /// Somebody may have committed something: look into the log.
     wake: Notify,
+    /// Whether that waits because nobody listens.
+    unheard: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -80,6 +82,7 @@ impl Feed {
             committed: watch::Sender::new(head),
             handed,
             wake: Notify::new(),
+            unheard: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };
         Ok((Self { inner: Arc::new(inner) }, waiting))
@@ -237,7 +240,12 @@ impl Feed {
 
     /// Changes when something was fanned out.
     pub(crate) fn changes(&self) -> watch::Receiver<Position> {
-        self.inner.head.subscribe()
+        let changes = self.inner.head.subscribe();
+        // What nobody was in a hurry for is waited for now.
+        if self.inner.unheard.swap(false, Ordering::Relaxed) {
+            self.nudge();
+        }
+        changes
     }
 }
 
