@@ -48,27 +48,33 @@ with place as materialized (
         where s.agent_id = :agent and s.session_id = :session_id
             -- So that the index by agent is used: it has fewer rows.
             and coalesce(s.status, '') in ('completed', 'failed')
-        order by s.completed_at desc nulls last, s.id desc limit :some
+        order by s.completed_at desc nulls last, s.id desc limit :many
     ) as own_ended
+    -- That of others.
     union select * from (
         select s.id from open_work s where s.session_id = :session_id and s.status = 'running'
+            and (s.agent_id is null or s.agent_id <> :agent)
         order by s.created_at, s.id limit :many
     ) as running
     union select * from (
         select s.id from open_work s where s.session_id = :session_id and s.status = 'blocked'
+            and (s.agent_id is null or s.agent_id <> :agent)
         order by s.created_at, s.id limit :many
     ) as blocked
     union select * from (
         select s.id from open_work s where s.session_id = :session_id and s.status = 'paused'
+            and (s.agent_id is null or s.agent_id <> :agent)
         order by s.created_at, s.id limit :many
     ) as paused
     union select * from (
         select s.id from open_work s where s.session_id = :session_id and s.status = 'pending'
+            and (s.agent_id is null or s.agent_id <> :agent)
         order by s.created_at, s.id limit :many
     ) as pending
     -- (Said twice, so that SQLite sees that the index of what has ended holds them.)
     union select * from (
         select s.id from subtasks s where s.session_id = :session_id and s.status = 'failed' and s.status in ('completed', 'failed')
+            and (s.agent_id is null or s.agent_id <> :agent)
         order by s.completed_at desc nulls last, s.id desc limit :many
     ) as failed
     union select * from (
@@ -77,33 +83,41 @@ with place as materialized (
                 or s.agent_id is null and (s.agent_type is not null or s.result is not null))
         order by s.completed_at desc nulls last, s.id desc limit :many
     ) as completed
-), chosen_blockings as materialized (
-    -- With the other agent of each.
+), near_blockings as materialized (
+    -- With the other agent of each, and the most telling ones first.
     select * from (
-        select b.id, b.blocked_by as other from blocked_agents b where b.blocked_agent = :agent
-        order by b.created_at desc, b.id desc limit :many
+        select 1 as place, b.id, b.blocked_by as other, b.created_at from blocked_agents b
+        where b.blocked_agent = :agent order by b.created_at desc, b.id desc limit 500
     ) as of_agent
     union select * from (
-        select b.id, b.blocked_agent from blocked_agents b where b.blocked_by = :agent
-        order by b.created_at desc, b.id desc limit :many
+        select 2, b.id, b.blocked_agent, b.created_at from blocked_agents b
+        where b.blocked_by = :agent order by b.created_at desc, b.id desc limit 500
     ) as by_agent
     union select * from (
-        select b.id, b.blocked_by from blocked_agents b where b.blocked_by <> :agent and b.blocked_agent in (
+        select 3, b.id, b.blocked_by, b.created_at from blocked_agents b
+        where b.blocked_by <> :agent and b.blocked_agent <> :agent and b.blocked_agent in (
             select s.agent_id from open_work s where s.session_id = :session_id
         )
-        order by b.created_at desc, b.id desc limit :many
+        order by b.created_at desc, b.id desc limit 500
     ) as of_session
     -- Of the newest of all those of agents that had work here.
     union select * from (
-        select b.id, b.blocked_by from (
+        select 3, b.id, b.blocked_by, b.created_at from (
             select n.id, n.blocked_by, n.blocked_agent, n.created_at from blocked_agents n
             order by n.created_at desc, n.id desc limit 200
         ) as b
         where b.blocked_by <> :agent and b.blocked_agent <> :agent and exists (
             select 1 from subtasks s where s.agent_id = b.blocked_agent and s.session_id = :session_id
         )
-        order by b.created_at desc, b.id desc limit :many
     ) as of_former
+), chosen_blockings as materialized (
+    select b.id from near_blockings b
+    -- A blocking names no project. Where the other agent was at work in other places only, it is one of theirs.
+    where exists (select 1 from subtasks s where s.agent_id = b.other and s.session_id = :session_id)
+        or exists (select 1 from agent_contexts k
+            where k.project_id = (select p.project_id from place p) and k.agent_id = b.other)
+        or not exists (select 1 from subtasks s where s.agent_id = b.other)
+    order by b.place, b.created_at desc, b.id desc limit :many
 ), chosen_mail as materialized (
     select * from (
         select m.id from agent_messages m
@@ -147,10 +161,10 @@ from place join projects p on p.id = place.project_id
 union all select * from (
     select 2, r.id, substr(r.prompt, 1, case when r.id = (
             select n.id from requests n where n.session_id = :session_id order by n.created_at desc, n.id desc limit 1
-        ) then 20000 else 2000 end), r.status, cast(r.metadata -> 'added' as text), null, null,
+        ) then 20000 else 1000 end), r.status, cast(r.metadata -> 'added' as text), null, null,
         null, null, cast(length(r.prompt) as bigint), cast(null as bigint), r.created_at,
         cast(null as timestamptz), cast(null as timestamptz), null, cast(null as bytea)
-    from requests r where r.session_id = :session_id order by r.created_at desc, r.id desc limit :some
+    from requests r where r.session_id = :session_id order by r.created_at desc, r.id desc limit :prompts
 ) as x
 union all select 3, w.id, substr(w.description, 1, 4000), w.status, w.agent_type, w.agent_id, w.task_name,
     substr(cast(w.result as text), 1, 8000), null, cast(w.wave_number as bigint), null, w.created_at, w.started_at,
@@ -162,11 +176,6 @@ from chosen_mail c join agent_messages m on m.id = c.id
 union all select 5, b.id, b.blocked_by, b.blocked_agent, b.reason, null, null, null, null, null, null, b.created_at,
     null, null, null, null
 from chosen_blockings c join blocked_agents b on b.id = c.id
--- A blocking names no project. Where the other agent was at work in other places only, it is one of theirs.
-where exists (select 1 from subtasks s where s.agent_id = c.other and s.session_id = :session_id)
-    or exists (select 1 from agent_contexts k
-        where k.project_id = (select p.project_id from place p) and k.agent_id = c.other)
-    or not exists (select 1 from subtasks s where s.agent_id = c.other)
 union all select * from (
     select 6, cast(null as uuid), f.tool_name, null, null, null, null, null, null, count(*),
         cast(null as bigint), max(f.created_at), cast(null as timestamptz), cast(null as timestamptz),
@@ -196,10 +205,12 @@ union all select * from (
         cast(null as bigint), cast(null as bigint), c.created_at, cast(null as timestamptz),
         cast(null as timestamptz), null, cast(null as bytea)
     from compactions c where c.id = (
-        -- The agent's own, else what is left of the main agent's context, whose name is empty here.
+        -- The agent's own, else what is left of the main agent's context, whose name is empty here. Who was given what was
+        -- saved for the session may be the main agent by another name.
         select n.id from compactions n
         where n.session_id = :session_id and n.agent_id in (:compacted_as, '') and n.summary is not null
-        order by n.agent_id desc, n.created_at desc, n.id desc limit 1
+        order by case when n.external_key like 'restore:session:%' then '' else n.agent_id end desc,
+            n.created_at desc, n.id desc limit 1
     )
 ) as x
 union all select * from (
@@ -218,7 +229,8 @@ union all select * from (
     from compactions c where c.id = (
         select n.id from compactions n
         where n.session_id = :session_id and n.agent_id in (:compacted_as, '') and n.snapshot is not null
-        order by n.agent_id desc, n.created_at desc, n.id desc limit 1
+        order by case when n.external_key like 'restore:session:%' then '' else n.agent_id end desc,
+            n.created_at desc, n.id desc limit 1
     )
 ) as x
 union all select * from (
@@ -226,5 +238,10 @@ union all select * from (
         cast(null as bigint), cast(null as timestamptz), cast(null as timestamptz), cast(null as timestamptz),
         null, cast(null as bytea)
     from chosen_work c join subtask_blockers k on k.subtask_id = c.id join subtasks b on b.id = k.blocker_id
-    limit 500
+    -- What was called off is waited for by nobody.
+    where not exists (
+        select 1 from task_lists t join requests r on r.id = t.request_id
+        where t.id = b.task_list_id and r.status = 'cancelled'
+    )
+    order by b.id limit 500
 ) as x

@@ -239,7 +239,7 @@ order by created_at desc, id desc limit 1
 select s.id, s.description, s.status, s.agent_type, s.created_at, s.started_at, s.blocked_by, t.name, t.wave_number
 from requests r join task_lists t on t.request_id = r.id join subtasks s on s.task_list_id = t.id
 where r.session_id = :session_id and (s.agent_id = :agent or s.agent_type = :agent)
-    and s.status in ('running', 'blocked', 'paused', 'pending')
+    and s.status in ('running', 'blocked', 'paused', 'pending') and r.status <> 'cancelled'
 order by case s.status when 'running' then 1 when 'blocked' then 2 when 'paused' then 3 else 4 end, s.created_at, s.id
 limit 20
 

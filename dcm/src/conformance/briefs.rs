@@ -228,6 +228,35 @@ pub async fn a_former_agent_may_be_blocked(api: &impl Api) {
     assert!(!told.contains("Who else is here?"), "{told}");
 }
 
+/// A main agent may go by any name: what was saved last for its session is told, not what it was once restored with. What was
+/// decided is told, also where a task begins with the same words.
+pub async fn a_main_agent_by_another_name_has_the_newest(api: &impl Api) {
+    let fixture = Fixture::new();
+    let (tree, word) = (fixture.tree(api).await, fixture.word());
+    let (session, boss) = (&*tree.session_id, fixture.name("boss"));
+    let helper = fixture.name("helper");
+    assign(api, &tree, &helper, None, &format!("Use {word} for nothing more"), SubtaskStatus::Running).await;
+    let save = |summary: &str, decisions: Option<Entries>| CompactSave {
+        session_id: session.to_owned(),
+        agent_id: None,
+        trigger: None,
+        context_summary: Some(format!("{summary} {word}")),
+        active_tasks: None,
+        modified_files: None,
+        key_decisions: decisions,
+        agent_states: None,
+        wave_state: None,
+    };
+    must(api.execute(save("First", None)).await, "saving");
+    let old = CompactRestore { compact_summary: Some(format!("Old {word}")), ..restore(session, &boss) };
+    must(api.execute(old).await, "restoring");
+    let decided = Some(Entries(vec![json!(format!("Use {word}"))]));
+    must(api.execute(save("Second", decided)).await, "saving again");
+    let told = brief(api, large(&boss, session)).await.content;
+    assert!(told.contains(&format!("Second {word}")) && !told.contains(&format!("Old {word}")), "{told}");
+    assert!(told.lines().any(|line| line == format!("- Use {word}")), "{told}");
+}
+
 /// What was saved for the session stays when a sub-agent that is known as one is restored.
 pub async fn a_sub_agent_does_not_end_the_sessions_context(api: &impl Api) {
     let scene = Scene::new();

@@ -427,6 +427,19 @@ pub async fn compactions_soon_after_each_other_are_two(api: &impl Api) {
     let of_transcript = observed::compacted("c2", scene.at(3), "The second story");
     let answer = scene.send(api, vec![of_transcript, of_hook]).await;
     assert_eq!(answer.created.compactions, 0, "the same told by others is the same");
+
+    // A key is one compaction's, whoever's it is said to be, and nothing else of the batch is lost.
+    let mut of_agent = observed::compacted("c2", scene.at(3), "The second story");
+    if let Observation::Compacted { agent_id, .. } = &mut of_agent {
+        *agent_id = Some(scene.fixture.name("agent"));
+    }
+    let answer = scene.send(api, vec![observed::prompt("p2", scene.at(4), "On"), of_agent]).await;
+    assert_eq!((answer.created.requests, answer.created.compactions), (1, 0), "{answer:?}");
+
+    // Short summaries may be alike by chance.
+    let early = observed::compacted("hook:2", scene.at(-7_200_000), "story");
+    let answer = scene.send(api, vec![early]).await;
+    assert_eq!(answer.created.compactions, 1, "hours before that was another one");
 }
 
 /// A compaction is recorded and shows in the compact status.

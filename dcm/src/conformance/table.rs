@@ -182,6 +182,7 @@ macro_rules! for_each_conformance_case {
                 what_ended_last_is_told: context_get subtask_update;
                 what_is_left_out_is_told: context_get;
                 work_of_a_cancelled_request_is_not_open: context_get request_update subtask_update;
+                a_main_agent_by_another_name_has_the_newest: compact_save compact_restore context_get;
                 a_sub_agent_does_not_end_the_sessions_context: compact_save compact_restore ingest;
                 blockings_are_those_of_the_project: context_get block;
                 a_former_agent_may_be_blocked: context_get block message_send;

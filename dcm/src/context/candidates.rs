@@ -1,5 +1,7 @@
 //! From rows to lines: what could stand in a brief, what it is worth, and where it comes from.
 
+use std::collections::HashSet;
+
 use super::files::{self, Files};
 use super::summary::pieces;
 use super::template::Part;
@@ -425,14 +427,17 @@ impl Collector<'_> {
         let Some(saved) = &self.rows.snapshot else { return };
         let texts = [("key_decisions", ""), ("active_tasks", "Was at: ")];
         let mut lines = Vec::new();
-        let is_open = |text: &str| {
-            let known = self.rows.work.iter().filter_map(|work| work.description.as_deref());
-            // It may have been cut when it was saved.
+        let known: HashSet<String> =
+            self.rows.work.iter().filter_map(|work| work.description.as_deref()).map(flat).collect();
+        let is_known = |text: &str| {
             let said = flat(text);
-            known.map(flat).any(|known| known.starts_with(said.trim_end_matches('…')))
+            // It may have been cut when it was saved.
+            let cut = said.strip_suffix('…').filter(|beginning| !beginning.is_empty());
+            known.contains(&said) || cut.is_some_and(|cut| known.iter().any(|known| known.starts_with(cut)))
         };
         for (name, lead) in texts {
-            let said = list(snapshot, name).into_iter().filter(|text| !is_open(text));
+            let is_task = name == "active_tasks";
+            let said = list(snapshot, name).into_iter().filter(|text| !(is_task && is_known(text)));
             lines.extend(said.map(|text| format!("- {lead}{}", flat(&text))));
         }
         lines.extend(states(snapshot));

@@ -1,5 +1,6 @@
 //! How much of the user's own words a brief quotes.
 
+use super::text::misleads;
 use super::tokens::TokenCounter;
 use crate::api::context::ContextSource;
 
@@ -38,7 +39,7 @@ impl Quote {
         let mut used = 0;
         let lines: Vec<&String> = request.lines.iter().filter(|line| !line.trim().is_empty()).collect();
         for (place, line) in lines.iter().enumerate() {
-            let line = format!("> {}", line.replace(char::is_control, " ").trim_end());
+            let line = format!("> {}", line.replace(misleads, " ").trim_end());
             let cost = counter.tenths(&line);
             let more = if place + 1 < lines.len() || !request.whole { 30 } else { 0 };
             if used + cost + more <= room {

@@ -1,8 +1,11 @@
 //! The summary that a compaction left behind, in pieces that can stand in a brief each by itself.
 
-use super::text::{flat, members_of};
+use super::text::{cut, flat, members_of};
 use crate::json::JsonObject;
 use crate::observe::frames_a_summary;
+
+/// How many characters of a heading are kept.
+const HEADING: usize = 120;
 
 /// How many characters a piece has at most.
 const PIECE: usize = 600;
@@ -121,8 +124,7 @@ fn without_analysis(summary: &str) -> String {
 fn members_pieces(members: &serde_json::Map<String, serde_json::Value>) -> Vec<Piece> {
     let mut reader = Reader::default();
     for (name, value) in members {
-        let name = name.replace('_', " ");
-        reader.heading(1, flat(&name));
+        reader.heading(1, &flat(&name.replace('_', " ")));
         let items = match value {
             serde_json::Value::Array(items) => items.as_slice(),
             value => std::slice::from_ref(value),
@@ -136,8 +138,6 @@ fn members_pieces(members: &serde_json::Map<String, serde_json::Value>) -> Vec<P
                 }
                 other => reader.text(&other.to_string()),
             }
-            // Each item is a line of its own.
-            reader.finish();
         }
         reader.is_told = true;
     }
@@ -177,15 +177,15 @@ impl Reader {
             }
             let below = lines.get(place + 1).map_or("", |line| line.trim());
             match underlined(line, below).or_else(|| heading_of(line)) {
-                Some((level, title)) => self.heading(level, title),
+                Some((level, title)) => self.heading(level, &title),
                 None => self.text(&text),
             }
         }
-        self.heading(0, String::new());
+        self.heading(0, "");
         self.pieces
     }
 
-    fn heading(&mut self, level: usize, title: String) {
+    fn heading(&mut self, level: usize, title: &str) {
         self.finish();
         // One that nothing stands below, and no other heading either, says something by itself.
         if !self.is_told
@@ -199,7 +199,8 @@ impl Reader {
         while self.above.last().is_some_and(|(above, _)| *above >= level) {
             self.above.pop();
         }
-        self.above.push((level, title));
+        // It stands above each of its pieces.
+        self.above.push((level, cut(title, HEADING)));
         self.is_told = false;
     }
 
@@ -434,12 +435,9 @@ mod tests {
         assert_eq!(texts("<analysis>all there is</analysis>"), ["all there is"]);
         let object =
             r#"{"done": "The reader.", "next_steps": ["Write it", {"file": "a.rs"}], "left": 2, "x": null}"#;
-        assert_eq!(
-            texts(object),
-            ["done: The reader.", "left: 2", "next steps: Write it", "next steps: file a.rs"]
-        );
+        assert_eq!(texts(object), ["done: The reader.", "left: 2", "next steps: Write it; file a.rs"]);
         let ahead: Vec<bool> = pieces(object).iter().map(|piece| piece.is_ahead).collect();
-        assert_eq!(ahead, [false, false, true, true]);
+        assert_eq!(ahead, [false, false, true]);
     }
 
     #[test]

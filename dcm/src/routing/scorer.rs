@@ -379,7 +379,10 @@ impl Scorer {
             let rows = keywords.iter().flat_map(|(_, rows)| *rows);
             let rows = rows.filter(|row| f64::from(row.score) >= min_score && wanted(row.tool));
             // Recorded words have no letters beyond ASCII (CONTRACT D); the evidence knows them all.
-            let is_beyond = |at: u16| !words[usize::from(at)].text.is_ascii();
+            // Words are folded: how they were written is known of the keywords only.
+            let beyond = question.keywords.iter().filter(|keyword| !keyword.is_ascii());
+            let beyond: Vec<Word> = beyond.flat_map(|keyword| self::words(keyword)).collect();
+            let is_beyond = |at: u16| beyond.iter().any(|word| word.text == words[usize::from(at)].text);
             let unrecorded = weighed.known.iter().filter(|known| {
                 let (first, second) = features[known.at].words;
                 is_beyond(first) || is_beyond(second)

@@ -250,10 +250,18 @@ fn words_in_any_letters_are_found_as_keywords() {
         ("Übersetzung für Straße prüfen", "translate"),
         ("погода в Москве", "forecast"),
         ("find papers", "arxiv"),
+        ("déploiement vérifier führen", "ship"),
     ] {
         teach(&mut scorer, text, tool, true, 0);
     }
-    for (keywords, tool) in [("straße", "translate"), ("ПОГОДА", "forecast"), ("papers", "arxiv")] {
+    let asked = [
+        ("straße", "translate"),
+        ("ПОГОДА", "forecast"),
+        ("papers", "arxiv"),
+        ("führen", "ship"),
+        ("vérifier", "ship"),
+    ];
+    for (keywords, tool) in asked {
         let answer = scorer.suggest(&Question::keywords(keywords));
         let best = answer.suggestions.first().map(|best| best.tool_name.as_str());
         assert_eq!(best, Some(tool), "{keywords}");

@@ -28,9 +28,15 @@ pub struct BriefQuery {
 }
 
 impl BriefQuery {
-    /// How many rows of the lists are wanted whose lines are long or say less: prompts, own work that ended.
+    /// How many prompts are wanted.
     #[must_use]
-    pub fn few(&self) -> u32 {
+    pub fn prompts(&self) -> u32 {
+        (self.lines / 2).max(5)
+    }
+
+    /// How many contexts of other sessions are wanted.
+    #[must_use]
+    pub fn contexts(&self) -> u32 {
         (self.lines / 8).max(5)
     }
 

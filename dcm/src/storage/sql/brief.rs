@@ -29,7 +29,8 @@ const BYTES: usize = 15;
 /// Asks for the rows.
 pub(super) fn brief_statement(query: BriefQuery) -> Statement {
     // One more than is wanted says that there are more.
-    let (many, some) = (query.lines.saturating_add(1), query.few().saturating_add(1));
+    let many = query.lines.saturating_add(1);
+    let (prompts, some) = (query.prompts().saturating_add(1), query.contexts().saturating_add(1));
     let (failures, files) = (query.failures().saturating_add(1), query.files().saturating_add(1));
     let file_calls = query.file_calls();
     let is_main = query.agent_id == query.session_id;
@@ -40,6 +41,7 @@ pub(super) fn brief_statement(query: BriefQuery) -> Statement {
         .with("assumed_type", query.assumed_type)
         .with("many", many)
         .with("some", some)
+        .with("prompts", prompts)
         .with("failures", failures)
         .with("files", files)
         .with("file_calls", file_calls)
@@ -88,17 +90,19 @@ fn work(row: &mut Row) -> Result<BriefWork> {
     })
 }
 
-fn message(row: &mut Row) -> Result<ContextMessage> {
-    let content = row.text(TEXT + 2)?;
-    Ok(ContextMessage {
+/// A message, and to whom it is; to all where nobody is named.
+fn message(row: &mut Row) -> Result<(ContextMessage, Option<String>)> {
+    let (content, to) = (row.text(TEXT + 2)?, row.opt_text(TEXT + 3)?);
+    let message = ContextMessage {
         id: row.id(ID)?,
         from_agent: row.opt_text(TEXT)?,
         topic: row.opt_text(TEXT + 1)?,
         content: words_or_object(&content),
-        is_broadcast: row.opt_text(TEXT + 3)?.is_none(),
+        is_broadcast: to.is_none(),
         priority: row.opt_int32(NUMBER)?.unwrap_or(0),
         created_at: row.time(TIME)?,
-    })
+    };
+    Ok((message, to))
 }
 
 /// What an input says; one that is no text, as the original's compressed ones, says nothing to a reader.
@@ -125,32 +129,46 @@ fn step(row: &mut Row) -> Result<BriefStep> {
     })
 }
 
+/// How many unread messages there are to the agent, to its kinds, and to all.
+#[derive(Default)]
+struct Mail {
+    own: usize,
+    of_kind: usize,
+    of_all: usize,
+}
+
 /// The lists that are longer than was wanted.
-fn cut(query: &BriefQuery, rows: &BriefRows) -> Vec<BriefList> {
+fn cut(query: &BriefQuery, rows: &BriefRows, mail: &Mail) -> Vec<BriefList> {
     let over = |count: usize, wanted: u32| count > usize::try_from(wanted).unwrap_or(usize::MAX);
-    let is_own = |work: &&BriefWork| work.agent_id.as_deref() == Some(query.agent_id.as_str());
-    let of_status = |status: SubtaskStatus| rows.work.iter().filter(move |work| work.status == status);
-    // Of these the query reads all there are, whoever does them.
-    let all = [
+    let agent = query.agent_id.as_str();
+    let count = |own: bool, is: &dyn Fn(SubtaskStatus) -> bool| {
+        let work = rows.work.iter().filter(|work| (work.agent_id.as_deref() == Some(agent)) == own);
+        work.filter(|work| is(work.status)).count()
+    };
+    let states = [
         SubtaskStatus::Running,
         SubtaskStatus::Blocked,
         SubtaskStatus::Paused,
         SubtaskStatus::Pending,
         SubtaskStatus::Failed,
+        SubtaskStatus::Completed,
     ];
-    let work = all.into_iter().any(|status| over(of_status(status).count(), query.lines))
-        || over(of_status(SubtaskStatus::Completed).filter(|work| !is_own(work)).count(), query.lines)
-        || over(of_status(SubtaskStatus::Completed).filter(is_own).count(), query.few());
-    let (to_all, to_some): (Vec<_>, Vec<_>) = rows.messages.iter().partition(|message| message.is_broadcast);
+    // As the query reads them: of the agent's own what is open and what has ended, of others each state.
+    let work = over(count(true, &|status| !status.is_final()), query.lines)
+        || over(count(true, &SubtaskStatus::is_final), query.lines)
+        || states.into_iter().any(|state| over(count(false, &|status| status == state), query.lines));
     let calls: i64 = rows.files.iter().map(|file| file.times).sum();
     [
-        (over(rows.prompts.len(), query.few()), BriefList::Prompts),
+        (over(rows.prompts.len(), query.prompts()), BriefList::Prompts),
         (work, BriefList::Work),
-        (over(to_all.len(), query.lines) || over(to_some.len(), query.lines), BriefList::Messages),
+        (
+            [mail.own, mail.of_kind, mail.of_all].into_iter().any(|count| over(count, query.lines)),
+            BriefList::Messages,
+        ),
         (over(rows.blockings.len(), query.lines), BriefList::Blockings),
         (over(rows.files.len(), query.files()) || calls >= i64::from(query.file_calls()), BriefList::Files),
         (over(rows.failures.len(), query.failures()), BriefList::Failures),
-        (over(rows.contexts.len(), query.few()), BriefList::Contexts),
+        (over(rows.contexts.len(), query.contexts()), BriefList::Contexts),
     ]
     .into_iter()
     .filter_map(|(is_cut, list)| is_cut.then_some(list))
@@ -160,6 +178,7 @@ fn cut(query: &BriefQuery, rows: &BriefRows) -> Vec<BriefList> {
 /// Sorts the rows by their kinds.
 pub(super) fn brief_rows(rows: Vec<Row>, query: &BriefQuery) -> Result<BriefRows> {
     let mut brief = BriefRows::default();
+    let mut mail = Mail::default();
     for mut row in rows {
         let row = &mut row;
         match row.int(KIND)? {
@@ -171,7 +190,16 @@ pub(super) fn brief_rows(rows: Vec<Row>, query: &BriefQuery) -> Result<BriefRows
             }
             2 => brief.prompts.push(prompt(row)?),
             3 => brief.work.push(work(row)?),
-            4 => brief.messages.push(message(row)?),
+            4 => {
+                let (message, to) = message(row)?;
+                let count = match to {
+                    None => &mut mail.of_all,
+                    Some(agent) if agent == query.agent_id => &mut mail.own,
+                    Some(_) => &mut mail.of_kind,
+                };
+                *count += 1;
+                brief.messages.push(message);
+            }
             5 => brief.blockings.push(BriefBlocking {
                 id: row.id(ID)?,
                 blocked_by: row.text(TEXT)?,
@@ -225,7 +253,7 @@ pub(super) fn brief_rows(rows: Vec<Row>, query: &BriefQuery) -> Result<BriefRows
     brief.messages.sort_by(|a, b| {
         b.priority.cmp(&a.priority).then(a.created_at.cmp(&b.created_at)).then(a.id.cmp(&b.id))
     });
-    brief.cut = cut(query, &brief);
+    brief.cut = cut(query, &brief, &mail);
     Ok(brief)
 }
 

@@ -24,7 +24,17 @@ fn is_beside(compaction: &Compaction) -> bool {
     ["save:", "restore:"].iter().any(|kind| compaction.external_key.starts_with(kind))
 }
 
-/// Whether one of the two summaries is within the other: a transcript wraps what a hook hands over.
+/// A shorter summary may be within another by chance.
+const TELLING: usize = 200;
+
+/// Whether two reports of a compaction, at these times, have the same summary: one of them is within the other, since a
+/// transcript wraps what a hook hands over.
+fn same_compaction(one: &Compaction, at: Timestamp, summary: Option<&str>) -> bool {
+    let length = |text: Option<&str>| text.map_or(0, |text| text.trim().len());
+    let is_long = length(one.summary.as_deref()).min(length(summary)) >= TELLING;
+    (is_long || near(one.created_at, at)) && same_summary(one.summary.as_deref(), summary)
+}
+
 fn same_summary(one: Option<&str>, other: Option<&str>) -> bool {
     let (Some(one), Some(other)) = (one.map(str::trim), other.map(str::trim)) else { return false };
     !one.is_empty() && !other.is_empty() && (one.contains(other) || other.contains(one))
@@ -77,7 +87,9 @@ impl Observer<'_> {
             of_session.filter(|one| one.agent_id == *agent_id)
         };
         let hook_key = |one: &Compaction| one.metadata.get(HOOK_KEY);
-        let exact = of_session().find(|one| one.external_key == key);
+        // A key is one compaction's, whoever's context that was said to be before.
+        let mut all = self.state.compactions.iter().filter(|one| one.session_id == self.session);
+        let exact = all.find(|one| one.external_key == key);
         let alias = || of_session().find(|one| unsure && hook_key(one) == Some(json!(key)));
         let candidates = || {
             of_session().filter(|one| {
@@ -89,15 +101,13 @@ impl Observer<'_> {
                 let same_trigger =
                     one.trigger.is_none() || trigger.is_none() || one.trigger.as_deref() == trigger;
                 // Two that say something else are two, however soon one came after the other.
-                let other_words = one.summary.is_some()
-                    && summary.is_some()
-                    && !same_summary(one.summary.as_deref(), summary);
+                let other_words =
+                    one.summary.is_some() && summary.is_some() && !same_compaction(one, at, summary);
                 other_kind && same_trigger && !other_words
             })
         };
         let distance = |one: &&Compaction| (one.created_at.millis_since(at).abs(), one.id);
-        let by_words =
-            || candidates().filter(|one| same_summary(one.summary.as_deref(), summary)).min_by_key(distance);
+        let by_words = || candidates().filter(|one| same_compaction(one, at, summary)).min_by_key(distance);
         let by_time = || candidates().filter(|one| near(one.created_at, at)).min_by_key(distance);
         exact.or_else(alias).or_else(by_words).or_else(by_time).cloned()
     }
