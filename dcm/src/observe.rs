@@ -89,9 +89,10 @@ pub(crate) fn was_refused(output: &str) -> bool {
 
 /// Whether a line is what Claude Code puts around a summary for the model that goes on: it says nothing of the work.
 pub(crate) fn frames_a_summary(line: &str) -> bool {
-    const BEGINNINGS: [&str; 3] = [
+    const BEGINNINGS: [&str; 4] = [
         "This session is being continued from a previous conversation",
         "Please continue the conversation from where we left",
+        "Continue the conversation from where it left off",
         "If you need specific details from before compaction",
     ];
     BEGINNINGS.iter().any(|words| line.starts_with(words))

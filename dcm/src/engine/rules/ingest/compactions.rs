@@ -10,6 +10,7 @@ use crate::engine::rules::sessions::emit_session;
 use crate::hooks::UNSURE;
 use crate::json::JsonObject;
 use crate::model::{Compacting, Compaction};
+use crate::observe::{flat, frames_a_summary};
 use crate::time::Timestamp;
 
 /// The member of a compaction's metadata that holds the key under which a hook reported it.
@@ -27,17 +28,17 @@ fn is_beside(compaction: &Compaction) -> bool {
 /// A shorter summary may be within another by chance.
 const TELLING: usize = 200;
 
-/// Whether two reports of a compaction, at these times, have the same summary: one of them is within the other, since a
-/// transcript wraps what a hook hands over.
-fn same_compaction(one: &Compaction, at: Timestamp, summary: Option<&str>) -> bool {
-    let length = |text: Option<&str>| text.map_or(0, |text| text.trim().len());
-    let is_long = length(one.summary.as_deref()).min(length(summary)) >= TELLING;
-    (is_long || near(one.created_at, at)) && same_summary(one.summary.as_deref(), summary)
+/// A summary without what its client puts around it for the model.
+fn own_summary(summary: Option<&str>) -> String {
+    let lines = summary.unwrap_or_default().lines().map(flat);
+    lines.filter(|line| !line.is_empty() && !frames_a_summary(line)).collect::<Vec<_>>().join(" ")
 }
 
+/// Whether two reports have the same summary. A transcript wraps what a hook hands over, and may tell more.
 fn same_summary(one: Option<&str>, other: Option<&str>) -> bool {
-    let (Some(one), Some(other)) = (one.map(str::trim), other.map(str::trim)) else { return false };
-    !one.is_empty() && !other.is_empty() && (one.contains(other) || other.contains(one))
+    let (one, other) = (own_summary(one), own_summary(other));
+    let shorter = one.len().min(other.len());
+    shorter > 0 && (one == other || shorter >= TELLING && (one.contains(&other) || other.contains(&one)))
 }
 
 /// What is said of a compaction.
@@ -101,13 +102,15 @@ impl Observer<'_> {
                 let same_trigger =
                     one.trigger.is_none() || trigger.is_none() || one.trigger.as_deref() == trigger;
                 // Two that say something else are two, however soon one came after the other.
-                let other_words =
-                    one.summary.is_some() && summary.is_some() && !same_compaction(one, at, summary);
+                let other_words = one.summary.is_some()
+                    && summary.is_some()
+                    && !same_summary(one.summary.as_deref(), summary);
                 other_kind && same_trigger && !other_words
             })
         };
         let distance = |one: &&Compaction| (one.created_at.millis_since(at).abs(), one.id);
-        let by_words = || candidates().filter(|one| same_compaction(one, at, summary)).min_by_key(distance);
+        let by_words =
+            || candidates().filter(|one| same_summary(one.summary.as_deref(), summary)).min_by_key(distance);
         let by_time = || candidates().filter(|one| near(one.created_at, at)).min_by_key(distance);
         exact.or_else(alias).or_else(by_words).or_else(by_time).cloned()
     }
