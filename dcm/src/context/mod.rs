@@ -98,7 +98,8 @@ impl BriefOptions {
         self.max_tokens.unwrap_or(DEFAULT_BUDGET)
     }
 
-    /// How many lines of one kind may have room, should there be no others: most are longer than thirty tokens.
+    /// How many lines of one kind are read at most: one for every thirty tokens, which fills the budget where
+    /// there are no others.
     pub(crate) fn lines(&self) -> u32 {
         u32::try_from(self.budget()).unwrap_or(0).div_ceil(30).max(20)
     }

@@ -10,6 +10,7 @@ use crate::api::context::{
 };
 use crate::context::{self, BriefOptions};
 use crate::error::Result;
+use crate::model::Compaction;
 use crate::storage::{AgentContextFilter, BriefQuery, ContextQuery, ContextRows, Page, RequestFilter};
 
 /// A brief with all that is known of it.
@@ -158,8 +159,8 @@ impl Run<ContextGet> for Dcm {
 impl Run<CompactSnapshot> for Dcm {
     async fn run(&self, operation: CompactSnapshot) -> Result<SnapshotAnswer> {
         let session_id = operation.session_id;
-        // The main agent goes by the session's id.
-        let agent = operation.agent_id.map(|agent| if agent == session_id { String::new() } else { agent });
+        let kept_for = |agent: String| Compaction::kept_for(&session_id, Some(&agent)).unwrap_or_default();
+        let agent = operation.agent_id.map(kept_for);
         let saved = self.store().newest_snapshot(session_id.clone(), agent).await?;
         let history = self.store().compaction_history(session_id.clone()).await?;
         let snapshot = saved.as_ref().and_then(|saved| saved.snapshot.clone());

@@ -211,3 +211,15 @@ pub(super) async fn listen(feed: &Inner) {
         tokio::time::sleep(PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_read_more_seldom_while_only_the_node_itself_learns_from_it() {
+        assert!(gather(0) == gather(LEARNERS) && gather(LEARNERS) > gather(LEARNERS + 1));
+        // Who listens is told within 20 ms of what others commit.
+        assert!(gather(LEARNERS + 1) <= Duration::from_millis(5));
+    }
+}

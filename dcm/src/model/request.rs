@@ -54,3 +54,11 @@ pub struct Compaction {
     /// When it happened.
     pub created_at: Timestamp,
 }
+
+impl Compaction {
+    /// The agent of a session under whose name its compactions are kept; none for the main agent, which is called by the
+    /// session's id or not at all.
+    pub(crate) fn kept_for(session: &str, agent: Option<&str>) -> Option<String> {
+        agent.filter(|agent| !agent.is_empty() && *agent != session).map(str::to_owned)
+    }
+}

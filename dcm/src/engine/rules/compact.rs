@@ -32,11 +32,6 @@ const RESTORED: &str = "restore:";
 /// goes by any name.
 const RESTORED_FROM_SESSION: &str = "restore:session:";
 
-/// The agent of a session under whose name its compactions are kept; none for the main agent.
-pub(super) fn sub_agent(session: &str, agent: Option<&str>) -> Option<String> {
-    agent.filter(|agent| !agent.is_empty() && *agent != session).map(str::to_owned)
-}
-
 fn note_snapshots(footprint: &mut Footprint, session: &str, agent: Option<&String>) {
     for agent in [Some(String::new()), agent.cloned()].into_iter().flatten() {
         footprint.newest_snapshots.insert((session.to_owned(), agent));
@@ -83,7 +78,7 @@ impl Command for MarkCompacted {
         note_snapshots(
             footprint,
             &self.session_id,
-            sub_agent(&self.session_id, Some(&self.agent_id)).as_ref(),
+            Compaction::kept_for(&self.session_id, Some(&self.agent_id)).as_ref(),
         );
         footprint.subtask_keys.insert((self.session_id.clone(), agent_key(&self.agent_id)));
     }
@@ -93,7 +88,7 @@ impl Command for MarkCompacted {
         note_work(state, &self.session_id);
         let known = mark_requests(state, &self.session_id, at, self.summary.as_deref(), Some(&self.agent_id));
         // What was saved belongs to a context that is over now, whether the session has requests or not.
-        let agent_id = sub_agent(&self.session_id, Some(&self.agent_id));
+        let agent_id = Compaction::kept_for(&self.session_id, Some(&self.agent_id));
         let saved_by = |agent: Option<&String>| {
             let of_session = state.compactions.iter().filter(|one| one.session_id == self.session_id);
             of_session.filter(|one| one.snapshot.is_some()).any(|one| one.agent_id.as_ref() == agent)
@@ -145,7 +140,7 @@ const ONE_COMPACTION_MS: i64 = 30_000;
 impl SaveSnapshot {
     /// The snapshots and compactions of the agent's context.
     fn of_agent<'a>(&self, state: &'a State) -> impl Iterator<Item = &'a Compaction> {
-        let agent = sub_agent(&self.session_id, self.agent_id.as_deref());
+        let agent = Compaction::kept_for(&self.session_id, self.agent_id.as_deref());
         let is_main = agent.is_none();
         let of_session = state.compactions.iter().filter(|one| one.session_id == self.session_id);
         of_session.filter(move |one| {
@@ -215,7 +210,7 @@ impl Command for SaveSnapshot {
 
     fn footprint(&self, footprint: &mut Footprint) {
         footprint.sessions.insert(self.session_id.clone());
-        let agent = sub_agent(&self.session_id, self.agent_id.as_deref());
+        let agent = Compaction::kept_for(&self.session_id, self.agent_id.as_deref());
         note_snapshots(footprint, &self.session_id, agent.as_ref());
     }
 
@@ -236,7 +231,7 @@ impl Command for SaveSnapshot {
         let saved = Compaction {
             id,
             session_id: self.session_id.clone(),
-            agent_id: sub_agent(&self.session_id, self.agent_id.as_deref()),
+            agent_id: Compaction::kept_for(&self.session_id, self.agent_id.as_deref()),
             external_key: format!("{kind}{id}"),
             trigger: self.trigger.clone(),
             summary: self.summary.clone(),

@@ -6,7 +6,7 @@ use super::value::{Row, Statement};
 use crate::api::context::{ContextMessage, ContextProject};
 use crate::error::{Error, Result};
 use crate::json::{JsonObject, WORDS};
-use crate::model::{RequestStatus, SubtaskStatus};
+use crate::model::{Compaction, RequestStatus, SubtaskStatus};
 use crate::observe::text_member;
 use crate::storage::{
     BriefBlocker, BriefBlocking, BriefContext, BriefFailure, BriefFile, BriefList, BriefPrompt, BriefQuery,
@@ -33,9 +33,9 @@ pub(super) fn brief_statement(query: BriefQuery) -> Statement {
     let (prompts, some) = (query.prompts().saturating_add(1), query.contexts().saturating_add(1));
     let (failures, files) = (query.failures().saturating_add(1), query.files().saturating_add(1));
     let file_calls = query.file_calls();
-    let is_main = query.agent_id == query.session_id;
+    let compacted_as = Compaction::kept_for(&query.session_id, Some(&query.agent_id)).unwrap_or_default();
     Statement::new("brief")
-        .with("compacted_as", if is_main { String::new() } else { query.agent_id.clone() })
+        .with("compacted_as", compacted_as)
         .with("agent", query.agent_id)
         .with("given_type", query.agent_type)
         .with("assumed_type", query.assumed_type)

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Kind, Novelty, Observer, near};
 use crate::api::ingest::Observation;
-use crate::engine::rules::compact::{mark_requests, sub_agent};
+use crate::engine::rules::compact::mark_requests;
 use crate::engine::rules::hooks::MAX_AGENTS;
 use crate::engine::rules::sessions::emit_session;
 use crate::hooks::UNSURE;
@@ -57,7 +57,7 @@ impl Observer<'_> {
         let Observation::CompactionStarted { at, agent_id, trigger, instructions } = observation else {
             return Novelty::Known;
         };
-        let agent_id = sub_agent(self.session, agent_id.as_deref());
+        let agent_id = Compaction::kept_for(self.session, agent_id.as_deref());
         let mut hooks = self.hooks();
         hooks.briefs.entry(agent_id.clone().unwrap_or_else(|| self.session.to_owned())).or_default().due =
             true;
@@ -122,7 +122,7 @@ impl Observer<'_> {
         let reported = Reported {
             key,
             at: *at,
-            agent_id: sub_agent(self.session, agent_id.as_deref()),
+            agent_id: Compaction::kept_for(self.session, agent_id.as_deref()),
             trigger: trigger.as_deref(),
             summary: summary.as_deref(),
         };
