@@ -27,6 +27,18 @@ struct Arguments {
     /// How often each hook runs
     #[arg(long, default_value_t = 300)]
     runs: usize,
+    /// Measures one part only
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Processes of hooks, from start to exit
+    Processes,
+    /// `POST /hooks/claude` at a steady rate
+    Server,
 }
 
 /// A kind of hook.
@@ -49,6 +61,17 @@ impl Times {
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
     let arguments = Arguments::parse();
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    if wanted(Part::Processes) {
+        processes(&arguments).await;
+    }
+    if wanted(Part::Server) {
+        paced::measure(&arguments.server, event).await;
+    }
+}
+
+/// Times hooks with the server up and down, and prints a table.
+async fn processes(arguments: &Arguments) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/hook");
     let hooks = [
         Hook { name: "bash, a jq for each field, curl", program: here.join("usual.sh"), arguments: &[] },
@@ -84,8 +107,6 @@ async fn main() {
     }
     let recorded = server.number("select count(*) from actions");
     println!("\nrecorded: {recorded} tool calls of {}", 3 * (arguments.runs + 1));
-    drop(server);
-    paced::measure(&arguments.server, event).await;
 }
 
 /// One event, from the start of the hook's process to its exit.

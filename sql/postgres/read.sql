@@ -1,12 +1,13 @@
 -- Reads whose text differs between the dialects.
 
 -- Pair by pair, each on its own: of two lists, or of a join with them, the planner makes a plan that reads every action
--- of a session, or all there are.
+-- of a session, or all there are. And the first key not below the wanted one, because only the index of keys has that
+-- order: asked for equality, a table without statistics is read by the index of sessions.
 -- name: load_actions
 select id, session_id, tool_use_id, subtask_id, exit_code, exit_code = 0 and output is null and duration_ms is null from actions where id in (
     select id from actions where false
     union all select id from actions where id in (:actions*) --? actions
-    union all select (select a.id from actions a where a.session_id = k.session_id and a.tool_use_id = k.tool_use_id and a.tool_use_id is not null limit 1) from unnest(:action_key_sessions::text[], :action_keys::text[]) as k (session_id, tool_use_id) --? action_keys
+    union all select a.id from unnest(:action_key_sessions::text[], :action_keys::text[]) as k (session_id, tool_use_id) cross join lateral (select id, tool_use_id from actions where session_id = k.session_id and tool_use_id >= k.tool_use_id and tool_use_id is not null order by tool_use_id limit 1) a where a.tool_use_id = k.tool_use_id --? action_keys
 )
 
 -- `limit 1` keeps the planner from reading a whole table into a hash for a handful of names.
