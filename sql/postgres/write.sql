@@ -38,6 +38,17 @@ on conflict (id) do update set
     total_errors = excluded.total_errors, created_automatically = excluded.created_automatically,
     last_seen_at = excluded.last_seen_at, ended_by_cleanup = excluded.ended_by_cleanup
 
+-- name: touch_sessions
+update sessions s set
+    total_tools_used = x.total_tools_used, total_success = x.total_success, total_errors = x.total_errors,
+    created_automatically = x.created_automatically, last_seen_at = x.last_seen_at,
+    ended_by_cleanup = x.ended_by_cleanup
+from unnest(
+    :id::text[], :total_tools_used::integer[], :total_success::integer[], :total_errors::integer[],
+    :created_automatically::boolean[], :last_seen_at::timestamptz[], :ended_by_cleanup::boolean[]
+) as x (id, total_tools_used, total_success, total_errors, created_automatically, last_seen_at, ended_by_cleanup)
+where s.id = x.id
+
 -- name: write_requests
 insert into requests (
     id, project_id, session_id, prompt, prompt_type, status, created_at, completed_at, metadata, external_key

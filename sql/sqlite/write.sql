@@ -24,6 +24,14 @@ on conflict (id) do update set
     total_errors = excluded.total_errors, created_automatically = excluded.created_automatically,
     last_seen_at = excluded.last_seen_at, ended_by_cleanup = excluded.ended_by_cleanup
 
+-- SQLite writes every index that has a column in SET, changed or not; here there is none.
+-- name: touch_sessions
+update sessions set
+    total_tools_used = :total_tools_used, total_success = :total_success, total_errors = :total_errors,
+    created_automatically = :created_automatically, last_seen_at = :last_seen_at,
+    ended_by_cleanup = :ended_by_cleanup
+where id = :id
+
 -- name: write_requests
 insert into requests (
     id, project_id, session_id, prompt, prompt_type, status, created_at, completed_at, metadata, external_key

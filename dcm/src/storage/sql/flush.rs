@@ -1,6 +1,6 @@
 //! What a batch decided: from its changes to statements.
 
-use super::rows::{IntoCells, OfSession, Placed, RecordedAt};
+use super::rows::{IntoCells, OfSession, Placed, RecordedAt, Touched};
 use super::value::Statement;
 use crate::json::JsonObject;
 use crate::storage::brief::FailureChange;
@@ -87,7 +87,11 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     }
     removed(&mut s, "delete_projects", &changes.projects.removed, ProjectId::as_uuid);
     written(&mut s, "write_projects", changes.projects.written);
-    written(&mut s, "write_sessions", changes.sessions.written);
+    let touched = &changes.touched_sessions;
+    let (touched, whole): (Vec<_>, Vec<_>) =
+        changes.sessions.written.into_iter().partition(|session| touched.contains(&session.id));
+    written(&mut s, "write_sessions", whole);
+    written(&mut s, "touch_sessions", touched.into_iter().map(Touched).collect());
     written(&mut s, "write_requests", changes.requests.written);
     written(&mut s, "write_tasks", changes.tasks.written);
     let mut sessions = changes.subtask_sessions;

@@ -318,10 +318,7 @@ pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> 
         match kind {
             Load::Locks => {}
             Load::Projects => state.load_project(Project::from_row(row)?),
-            Load::Sessions => {
-                let session = Session::from_row(row)?;
-                state.sessions.load(session.id.clone(), session);
-            }
+            Load::Sessions => state.load_session(Session::from_row(row)?),
             Load::Requests => {
                 let request = Request::from_row(row)?;
                 let mut tally = tally(row, 10)?;

@@ -42,6 +42,7 @@ const SQLITE: &[Migration] = migrations! { "sqlite":
     9 "0009_cleanup",
     10 "0010_briefs",
     11 "0011_compactions",
+    12 "0012_sessions",
 };
 
 const POSTGRES: &[Migration] = migrations! { "postgres":
@@ -55,6 +56,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     9 "0009_cleanup",
     10 "0010_briefs",
     11 "0011_compactions",
+    12 "0012_sessions",
 };
 
 /// Every migration of `dialect`, oldest first.

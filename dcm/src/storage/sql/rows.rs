@@ -314,6 +314,19 @@ into_cells! { |row: Session| {
     "ended_by_cleanup" = row.ended_by_cleanup,
 } }
 
+/// A session that is found by the same as before.
+pub(super) struct Touched(pub(super) Session);
+
+into_cells! { |row: Touched| {
+    "id" = row.0.id,
+    "total_tools_used" = row.0.total_tools_used,
+    "total_success" = row.0.total_success,
+    "total_errors" = row.0.total_errors,
+    "created_automatically" = row.0.created_automatically,
+    "last_seen_at" = row.0.last_seen_at,
+    "ended_by_cleanup" = row.0.ended_by_cleanup,
+} }
+
 into_cells! { |row: Request| {
     "id" = row.id,
     "project_id" = row.project_id,

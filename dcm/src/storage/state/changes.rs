@@ -1,6 +1,6 @@
 //! Everything a batch does, for a store to write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::RowChanges;
 use crate::id::{
@@ -61,6 +61,9 @@ pub struct Changes {
     pub projects: RowChanges<ProjectId, Project>,
     /// Sessions.
     pub sessions: RowChanges<String, Session>,
+    /// Those of the written sessions that are stored and that nothing has changed of but their counters, when they were
+    /// heard of last, and marks: never the project, the begin or the end. A store may write them with less.
+    pub touched_sessions: BTreeSet<String>,
     /// Requests.
     pub requests: RowChanges<RequestId, Request>,
     /// Tasks.

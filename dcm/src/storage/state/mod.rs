@@ -5,6 +5,7 @@ mod footprint;
 mod outcome;
 mod removal;
 mod table;
+mod touched;
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -147,6 +148,7 @@ pub struct State {
     events: Vec<NewEvent>,
     kept_events: usize,
     project_paths: HashMap<String, ProjectId>,
+    session_places: HashMap<String, touched::Place>,
     request_keys: HashMap<(String, String), RequestId>,
     subtask_keys: HashMap<(String, String), SubtaskId>,
     action_keys: HashMap<(String, String), ActionId>,
@@ -197,6 +199,7 @@ impl State {
             events: Vec::new(),
             kept_events: 0,
             project_paths: HashMap::new(),
+            session_places: HashMap::new(),
             request_keys: HashMap::new(),
             subtask_keys: HashMap::new(),
             action_keys: HashMap::new(),

@@ -46,6 +46,7 @@ impl State {
 
     /// What a store is to write.
     pub(crate) fn into_changes(self) -> Changes {
+        let touched_sessions = self.touched_sessions();
         let known_actions = self.known_actions.into_changes();
         let new_actions = self.new_actions.into_changes().written;
         let inserted: BTreeSet<ActionId> = new_actions.iter().map(|action| action.id).collect();
@@ -65,6 +66,7 @@ impl State {
         agent_contexts
             .retain(|context| context.subtask_id.is_none_or(|subtask| self.subtasks.get(&subtask).is_some()));
         Changes {
+            touched_sessions,
             agent_contexts,
             subtask_sessions,
             failures,

@@ -40,6 +40,11 @@ impl<K: Ord + Clone, R: Clone> Table<K, R> {
         self.entries.values().filter_map(|entry| entry.row.as_ref())
     }
 
+    /// The rows that are to be written as things stand.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &R> {
+        self.entries.values().filter(|entry| entry.changed).filter_map(|entry| entry.row.as_ref())
+    }
+
     /// Writes a row.
     pub fn put(&mut self, key: K, row: R) {
         let before = self.entries.get(&key).cloned();
