@@ -62,9 +62,13 @@ pub(super) fn drain(
         };
         let until = deadline.min(Instant::now() + longest);
         let is_live = live == Some(&*entry.key);
-        let (target, key) =
-            if is_live { (entry.target.clone(), entry.key.clone()) } else { told_late(&entry) };
-        match wire.post(&target, &key, entry.body.get(), until) {
+        let (target, key) = if is_live {
+            (entry.target.clone(), key_of_now(&entry).map(str::to_owned))
+        } else {
+            let (target, key) = told_late(&entry);
+            (target, Some(key))
+        };
+        match wire.post(&target, key.as_deref(), entry.body.get(), until) {
             Err(away) => {
                 if away == Away::Slow {
                     spool.pause();
@@ -90,11 +94,21 @@ pub(super) fn drain(
     }
 }
 
+fn is_event(entry: &Entry) -> bool {
+    entry.target.starts_with("/hooks/")
+}
+
+/// The key under which a call is made while it happens. An event needs none: it is told once as one of now, and under a
+/// key of its own when it is told again, so keeping the first answer would only cost the server a row.
+pub(super) fn key_of_now(entry: &Entry) -> Option<&str> {
+    (!is_event(entry)).then_some(&*entry.key)
+}
+
 /// Events are told with the time they happened at, which also says that nobody waits for the answer; other calls have
 /// no room for it. That makes another call of it, under a key of its own: if the first attempt was carried out and only
 /// its answer was lost, the server has to hear of that, too, and what was observed is known by its own keys.
 fn told_late(entry: &Entry) -> (String, String) {
-    if !entry.target.starts_with("/hooks/") {
+    if !is_event(entry) {
         return (entry.target.clone(), entry.key.clone());
     }
     let separator = if entry.target.contains('?') { '&' } else { '?' };

@@ -178,7 +178,7 @@ fn send(wire: &Wire, batch: &Ingest, key: Uuid, deadline: Instant) -> Option<(En
         matters: true,
         body: RawValue::from_string(body).ok()?,
     };
-    let answer = wire.post(&entry.target, &entry.key, entry.body.get(), deadline).ok()?;
+    let answer = wire.post(&entry.target, Some(&entry.key), entry.body.get(), deadline).ok()?;
     Some((entry, answer.status))
 }
 

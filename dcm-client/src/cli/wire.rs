@@ -68,7 +68,7 @@ impl Wire {
     pub(super) fn post(
         &self,
         path_and_query: &str,
-        key: &str,
+        key: Option<&str>,
         body: &str,
         deadline: Instant,
     ) -> Result<Answer, Away> {
@@ -108,14 +108,15 @@ fn plain(
     agent: &ureq::Agent,
     server: &Server,
     path_and_query: &str,
-    key: &str,
+    key: Option<&str>,
     body: &str,
     left: Duration,
 ) -> Result<Answer, Away> {
-    let mut request = agent
-        .post(format!("{}{path_and_query}", server.url))
-        .header("Content-Type", "application/json")
-        .header("Idempotency-Key", key);
+    let mut request =
+        agent.post(format!("{}{path_and_query}", server.url)).header("Content-Type", "application/json");
+    if let Some(key) = key {
+        request = request.header("Idempotency-Key", key);
+    }
     if let Some(api_key) = &server.api_key {
         request = request.header("Authorization", format!("Bearer {api_key}"));
     }
@@ -130,18 +131,20 @@ fn plain(
 async fn full(
     client: &Client,
     path_and_query: &str,
-    key: &str,
+    key: Option<&str>,
     body: &str,
     left: Duration,
 ) -> Result<Answer, Away> {
-    let request = client
+    let mut request = client
         .0
         .http
         .post(format!("{}{path_and_query}", client.url()))
         .header(CONTENT_TYPE, "application/json")
-        .header("idempotency-key", key)
         .timeout(left)
         .body(body.to_owned());
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
     let away = |error: reqwest::Error| if error.is_timeout() { Away::Slow } else { Away::Gone };
     let response = request.send().await.map_err(away)?;
     let status = response.status().as_u16();

@@ -4,6 +4,7 @@
 //! exit code 2 would stop the agent's work. It is started for every tool call of clients without http hooks, so it
 //! parses its few arguments itself and starts no runtime, TLS or thread pool for a server at `http://`.
 
+mod deadline;
 mod event;
 mod usage;
 
@@ -11,7 +12,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use dcm::{Clock, IdSource, SystemClock, Timestamp};
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use self::event::{Event, Moment};
 use super::place::{Server, client_folder, variable};
-use super::replay::{Drained, Verdict, drain};
+use super::replay::{Drained, Verdict, drain, key_of_now};
 use super::spool::{Entry, Spool};
 use super::upload::{self, Todo};
 use super::wire::{Away, Wire};
@@ -83,40 +84,27 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let deadline = started + Duration::from_millis(milliseconds.min(3_600_000));
     // A panic is ours to mend, but not the agent's to read.
     std::panic::set_hook(Box::new(|_| {}));
-    let (answers, answered) = mpsc::channel();
-    let worker = std::thread::Builder::new().spawn(move || work(&arguments, deadline, &answers));
-    let mut answer = None;
-    if worker.is_ok() {
-        // At the deadline the process ends and takes the worker along; what that wrote half, the next reader passes
-        // over.
-        while let Ok(text) = answered.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            answer = Some(text);
-        }
-    }
-    if let Some(text) = answer {
-        let mut out = std::io::stdout().lock();
-        // Who does not listen misses it.
-        let _ = out.write_all(&text).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
-    }
+    let watch = deadline::enforce(deadline.saturating_duration_since(Instant::now()));
+    let _ = std::panic::catch_unwind(|| work(&arguments, deadline));
+    drop(watch);
     ExitCode::SUCCESS
 }
 
 /// A hook at work.
-struct Hook<'a> {
+struct Hook {
     at: Timestamp,
     server: Server,
     spool: Spool,
     deadline: Instant,
-    answers: &'a Sender<Vec<u8>>,
 }
 
-fn work(arguments: &Arguments, deadline: Instant, answers: &Sender<Vec<u8>>) {
+fn work(arguments: &Arguments, deadline: Instant) {
     let at = SystemClock.now();
     let Some(told) = input(arguments) else { return };
     let server = Server::find(arguments.url.clone(), arguments.api_key.clone());
     let Some(folder) = client_folder() else { return };
     let spool = Spool::at(folder.join("spool").join(server.folder_name()));
-    Hook { at, server, spool, deadline, answers }.tell(told);
+    Hook { at, server, spool, deadline }.tell(told);
 }
 
 /// What a hook has to tell.
@@ -158,7 +146,7 @@ fn stdin() -> Option<String> {
     (read.is_ok() && text.len() as u64 <= MOST_BYTES).then_some(text)
 }
 
-impl Hook<'_> {
+impl Hook {
     fn tell(&self, told: Told) {
         let key: Uuid = IdSource::new(Arc::new(SystemClock)).next();
         let entry = Entry {
@@ -207,10 +195,10 @@ impl Hook<'_> {
             self.keep(entry);
             return false;
         };
-        match wire.post(&entry.target, &entry.key, entry.body.get(), network) {
+        match wire.post(&entry.target, key_of_now(entry), entry.body.get(), network) {
             Ok(answer) => match Verdict::on(answer.status) {
                 Verdict::Taken => {
-                    self.answer(&answer.body);
+                    print(&answer.body);
                     return true;
                 }
                 Verdict::Refused => {
@@ -232,20 +220,24 @@ impl Hook<'_> {
         let longest = network.saturating_duration_since(Instant::now());
         let drained = drain(&self.spool, &wire, network, longest, Some(&entry.key), |told, answer| {
             if told.key == entry.key {
-                self.answer(&answer.body);
+                print(&answer.body);
             }
         });
         drained.is_ok_and(|drained| drained == Drained::Empty)
     }
+}
 
-    /// Passes on what the server has to say to the agent: one JSON object, or nothing.
-    fn answer(&self, body: &[u8]) {
-        let is_object = body.trim_ascii_start().starts_with(b"{")
-            && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
-        if is_object {
-            // Nobody waits any more when the deadline has passed.
-            let _ = self.answers.send(body.trim_ascii().to_vec());
-        }
+/// Passes on what the server has to say to the agent: one JSON object, or nothing.
+fn print(answer: &[u8]) {
+    let is_object = answer.trim_ascii_start().starts_with(b"{")
+        && serde_json::from_slice::<serde::de::IgnoredAny>(answer).is_ok();
+    if is_object {
+        // In one piece, at once: the deadline may come before the rest is done.
+        let mut text = answer.trim_ascii().to_vec();
+        text.push(b'\n');
+        let mut out = std::io::stdout().lock();
+        // Who does not listen misses it.
+        let _ = out.write_all(&text).and_then(|()| out.flush());
     }
 }
 
