@@ -123,6 +123,9 @@ async fn nodes_that_learn_at_once_know_the_same() {
             let tool = ["deployer", "operator"][(round + number) % 2];
             let action = json!({"tool_name": tool, "tool_type": "mcp", "input": said, "exit_code": i32::from(round % 5 == 0)});
             dcm.action_record(input(&action)).await.unwrap();
+            // Most of the log teaches nothing.
+            let message = json!({"from_agent": tool, "topic": "workflow.progress", "content": {"round": round}});
+            dcm.message_send(input(&message)).await.unwrap();
             if round % 10 == 0 {
                 let feedback = json!({"tool_name": tool, "keywords": ["staging"], "chosen": number != 2});
                 dcm.routing_feedback(input(&feedback)).await.unwrap();

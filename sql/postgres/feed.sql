@@ -4,6 +4,12 @@ where seq > :after and seq <= (select greatest(first_seq - 1, :after) from event
     and channels && :channels::text[]
 order by seq limit :limit
 
+-- name: log_page_named
+select seq, id, name, created_at, channels, data, summary from events
+where seq > :after and seq <= (select greatest(first_seq - 1, :after) from event_log_head) + :span::bigint
+    and name in (:names*)
+order by seq limit :limit
+
 -- Other nodes look into the log when they hear this. It says who speaks, and nothing of what was written: the rows are
 -- the truth.
 -- name: wake_others

@@ -4,6 +4,12 @@ where seq > :after and seq <= (select max(first_seq - 1, :after) from event_log_
     and exists (select 1 from json_each(events.channels) as one where one.value in (:channels*))
 order by seq limit :limit
 
+-- name: log_page_named
+select seq, id, name, created_at, channels, data, summary from events
+where seq > :after and seq <= (select max(first_seq - 1, :after) from event_log_head) + :span
+    and name in (:names*)
+order by seq limit :limit
+
 -- What was read from a store that was restored from a backup is of another log from the next position on.
 -- name: raise_epoch
 update event_log_head set epoch = epoch + 1, epochs = json_insert(epochs, '$[#]', json_array(epoch + 1, seq + 1))

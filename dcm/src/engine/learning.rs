@@ -65,6 +65,9 @@ struct Judged {
     chosen: bool,
 }
 
+/// What the events are called that [teach](lesson) anything.
+const TEACHING: &[&str] = &["action.created", "action.updated", "routing.feedback"];
+
 /// What `entry` teaches; nothing for most events, and for actions without words.
 fn lesson(entry: &Entry) -> Option<Lesson> {
     match &*entry.name {
@@ -158,19 +161,19 @@ impl Learning {
             () = self.warm_up(&mut unwritten) => {}
             _ = stopped.changed() => return,
         }
-        let mut follower = self.feed.follow(Some(unwritten.upto));
+        let mut follower = self.feed.follow_named(unwritten.upto, TEACHING);
         let mut interval = tokio::time::interval(WRITE_AFTER);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                step = follower.next() => match step {
+                moved = follower.advance() => match moved {
                     Some(step) => self.learn(step, &mut follower, &mut unwritten),
                     None => break,
                 },
                 _ = interval.tick() => self.write(&mut unwritten).await,
                 Some(done) = requests.recv() => {
                     while let Some(step) = follower.try_next() {
-                        self.learn(step, &mut follower, &mut unwritten);
+                        self.learn(Some(step), &mut follower, &mut unwritten);
                     }
                     self.write(&mut unwritten).await;
                     let _ = done.send(());
@@ -222,13 +225,13 @@ impl Learning {
         }
     }
 
-    /// Learns from `step` and what is behind it already.
-    fn learn(&self, mut step: Step, follower: &mut Follower, unwritten: &mut Unwritten) {
+    /// Learns from `step` and what is behind it already; no step is one past events that teach nothing.
+    fn learn(&self, step: Option<Step>, follower: &mut Follower, unwritten: &mut Unwritten) {
         let mut scorer = self.scorer.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = step;
         for place in 1..=CHUNK {
-            match step {
-                Step::Event(entry) => {
-                    unwritten.upto = entry.position;
+            match next {
+                Some(Step::Event(entry)) => {
                     // What taught nothing is not kept: it must not teach when the scorer is made again.
                     let lesson = lesson(&entry);
                     let lesson = lesson.filter(|one| one.tool_type.is_some() || scorer.knows(&one.tool_name));
@@ -237,19 +240,16 @@ impl Learning {
                         unwritten.note(entry.position, lesson);
                     }
                 }
-                Step::Gap(gap) => {
+                Some(Step::Gap(gap)) => {
                     tracing::warn!(missed = %gap.missed, continues = %gap.continues, "the scorer has missed lessons");
-                    unwritten.upto = gap.continues;
                 }
-            }
-            // The last of a chunk takes nothing out that it would not learn.
-            let next = if place < CHUNK { follower.try_next() } else { None };
-            match next {
-                Some(next) => step = next,
                 None => break,
             }
+            // The last of a chunk takes nothing out that it would not learn.
+            next = if place < CHUNK { follower.try_next() } else { None };
         }
         drop(scorer);
+        unwritten.upto = follower.position();
         self.learned.send_replace(Some(unwritten.upto));
     }
 

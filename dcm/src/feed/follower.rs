@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,10 +60,34 @@ impl fmt::Debug for Reading {
     }
 }
 
+/// Which events are read from the store.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// All.
+    All,
+    /// Those of one of these channels.
+    Of(Vec<String>),
+    /// Those that are called one of these.
+    Named(&'static [&'static str]),
+}
+
+impl Wanted {
+    /// The events of `channels`; all where none is given.
+    pub(crate) fn of(channels: Vec<String>) -> Self {
+        if channels.is_empty() { Self::All } else { Self::Of(channels) }
+    }
+}
+
 impl Reading {
-    fn begin(feed: &Feed, after: i64, channels: Vec<String>) -> Self {
+    fn begin(feed: &Feed, after: i64, wanted: Wanted) -> Self {
         let store = Arc::clone(&feed.inner.store);
-        Self(Mutex::new(Box::pin(async move { store.log_page(after, channels, PAGE).await })))
+        Self(Mutex::new(Box::pin(async move {
+            match wanted {
+                Wanted::All => store.log_page(after, Vec::new(), PAGE).await,
+                Wanted::Of(channels) => store.log_page(after, channels, PAGE).await,
+                Wanted::Named(names) => store.log_page_named(after, names, PAGE).await,
+            }
+        })))
     }
 
     async fn page(&mut self) -> Result<LogPage> {
@@ -130,15 +155,15 @@ impl Cursor {
         }
     }
 
-    /// Reads on from the store: only events of `channels` where any are given. When it is dropped while it waits, the next
-    /// call goes on waiting for the same page; [`Cursor::forget_pages`] when other channels are wanted.
+    /// Reads on from the store, at least the events that are `wanted`. When it is dropped while it waits, the next
+    /// call goes on waiting for the same page; [`Cursor::forget_pages`] when others are wanted.
     pub(crate) async fn refill(
         &mut self,
         feed: &Feed,
-        channels: impl FnOnce() -> Vec<String>,
+        wanted: impl FnOnce() -> Wanted,
     ) -> Result<Option<Gap>> {
         let after = self.at.seq;
-        let reading = self.reading.get_or_insert_with(|| Reading::begin(feed, after, channels()));
+        let reading = self.reading.get_or_insert_with(|| Reading::begin(feed, after, wanted()));
         let page = reading.page().await;
         self.reading = None;
         let page = page?;
@@ -168,13 +193,19 @@ pub struct Follower {
     feed: Feed,
     cursor: Cursor,
     changes: watch::Receiver<Position>,
+    /// What the events are called that must not be missed, where not all must.
+    names: Option<&'static [&'static str]>,
 }
 
 impl Follower {
-    pub(super) fn new(feed: Feed, after: Option<Position>) -> Self {
+    pub(super) fn new(feed: Feed, after: Option<Position>, names: Option<&'static [&'static str]>) -> Self {
         let changes = feed.changes();
+        // Counted afterwards, and taken off the count before: at no moment does it hide a listener.
+        if names.is_some() {
+            feed.inner.learners.fetch_add(1, Ordering::SeqCst);
+        }
         let cursor = Cursor::new(after.unwrap_or_else(|| feed.head()));
-        Self { feed, cursor, changes }
+        Self { feed, cursor, changes, names }
     }
 
     /// Everything up to here was handed out; going on from it later misses nothing.
@@ -194,14 +225,25 @@ impl Follower {
     /// What comes next; waits for it. `None` when the engine was closed. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Step> {
         loop {
+            if let Some(step) = self.advance().await? {
+                return Some(step);
+            }
+        }
+    }
+
+    /// The same, but also comes back without a step when it has moved: past events that nobody here wants.
+    pub(crate) async fn advance(&mut self) -> Option<Option<Step>> {
+        let stood = self.position();
+        loop {
             self.changes.borrow_and_update();
             match self.cursor.next(&self.feed) {
-                Found::Event(entry) => return Some(Step::Event(entry)),
+                Found::Event(entry) => return Some(Some(Step::Event(entry))),
                 Found::Nothing if self.feed.is_closed() => return None,
                 Found::Nothing => self.changes.changed().await.ok()?,
-                Found::Elsewhere => match self.cursor.refill(&self.feed, Vec::new).await {
+                Found::Elsewhere => match self.cursor.refill(&self.feed, || wanted(self.names)).await {
+                    Ok(None) if !self.cursor.has_next() && self.position() != stood => return Some(None),
                     Ok(None) => {}
-                    Ok(Some(gap)) => return Some(Step::Gap(gap)),
+                    Ok(Some(gap)) => return Some(Some(Step::Gap(gap))),
                     Err(error) => {
                         if self.feed.is_closed() {
                             return None;
@@ -216,4 +258,16 @@ impl Follower {
             }
         }
     }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if self.names.is_some() {
+            self.feed.inner.learners.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+fn wanted(names: Option<&'static [&'static str]>) -> Wanted {
+    names.map_or(Wanted::All, Wanted::Named)
 }

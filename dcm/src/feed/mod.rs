@@ -13,13 +13,13 @@ mod tests;
 mod window;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use entry::{ChannelMask, Entry, GLOBAL};
-pub(crate) use follower::{Cursor, Found};
+pub(crate) use follower::{Cursor, Found, Wanted};
 pub use follower::{Follower, Gap, Step};
 
 use crate::error::{Error, Result};
@@ -49,6 +49,15 @@ struct Inner {
     /// Whether that waits because nobody listens.
     unheard: AtomicBool,
     closed: AtomicBool,
+    /// How many of those who are told of news do without it: they only learn from the log.
+    learners: AtomicUsize,
+}
+
+impl Inner {
+    /// How many wait for news.
+    fn listeners(&self) -> usize {
+        self.head.receiver_count().saturating_sub(self.learners.load(Ordering::SeqCst))
+    }
 }
 
 impl std::fmt::Debug for Inner {
@@ -84,6 +93,7 @@ impl Feed {
             wake: Notify::new(),
             unheard: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            learners: AtomicUsize::new(0),
         };
         Ok((Self { inner: Arc::new(inner) }, waiting))
     }
@@ -174,7 +184,12 @@ impl Feed {
     /// Everything after `after`, or from now on; what is behind comes first, then what is new, without a hole between.
     #[must_use]
     pub fn follow(&self, after: Option<Position>) -> Follower {
-        Follower::new(self.clone(), after)
+        Follower::new(self.clone(), after, None)
+    }
+
+    /// The same for one who must only not miss events that are called one of `names`; others may be passed over.
+    pub(crate) fn follow_named(&self, after: Position, names: &'static [&'static str]) -> Follower {
+        Follower::new(self.clone(), Some(after), Some(names))
     }
 
     /// At most `limit` events after `after` that belong to `channel`, or all of them.
@@ -240,7 +255,11 @@ impl Feed {
 
     /// Changes when something was fanned out.
     pub(crate) fn changes(&self) -> watch::Receiver<Position> {
-        let changes = self.inner.head.subscribe();
+        let changes = {
+            // Not while a log that nobody listens to is passed over: the head that is read next is that of the window.
+            let _window = self.inner.window.read().unwrap_or_else(PoisonError::into_inner);
+            self.inner.head.subscribe()
+        };
         // What nobody was in a hurry for is waited for now.
         if self.inner.unheard.swap(false, Ordering::Relaxed) {
             self.nudge();

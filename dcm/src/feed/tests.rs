@@ -235,3 +235,39 @@ async fn a_channel_is_read_alone() {
     assert_eq!((page.entries.len(), page.next), (1, page.head));
     dcm.close().await;
 }
+
+/// Where nobody listens, only the end of the log is looked for; who begins to listen misses nothing for it.
+#[tokio::test]
+async fn where_nobody_listens_the_log_is_passed_over() {
+    let (store, dcm) = embedded().await;
+    let (feed, waiting) = Feed::open(Arc::clone(&store)).await.unwrap();
+    let start = feed.head();
+    let (_stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(feed.clone().run(waiting, stopped));
+    for number in 0..5 {
+        dcm.block(block(number)).await.unwrap();
+    }
+    dcm.message_send(message("one")).await.unwrap();
+    let end = dcm.feed().committed();
+    let mut named = feed.follow_named(start, &["message.new"]);
+    feed.nudge();
+    let Some(Some(Step::Event(entry))) = named.advance().await else { panic!("the message is wanted") };
+    assert_eq!((&*entry.name, entry.position), ("message.new", end));
+    assert!(!feed.inner.window.read().unwrap().knows(start), "nothing was read into memory");
+
+    let mut unknown = feed.follow_named(start, &["no.such.event"]);
+    assert!(unknown.advance().await.unwrap().is_none());
+    assert_eq!(unknown.position(), end, "what nobody wants is passed over");
+
+    let mut follower = feed.follow(Some(start));
+    for seq in start.seq + 1..=end.seq {
+        assert_eq!(event(&mut follower).await.position.seq, seq);
+    }
+    // Now there are listeners.
+    dcm.block(block(9)).await.unwrap();
+    feed.nudge();
+    assert_eq!(event(&mut follower).await.position.seq, end.seq + 1);
+    assert!(feed.inner.window.read().unwrap().knows(end), "it is read for them");
+    running.abort();
+    dcm.close().await;
+}

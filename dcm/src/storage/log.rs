@@ -151,6 +151,21 @@ pub trait LogStore: Send + Sync {
     /// the log in the same snapshot.
     fn log_page(&self, after: i64, channels: Vec<String>, limit: u32) -> BoxFuture<'_, Result<LogPage>>;
 
+    /// The same for events that are called one of `names`; those in between need not be looked at. The default looks at
+    /// everything.
+    fn log_page_named(
+        &self,
+        after: i64,
+        names: &'static [&'static str],
+        limit: u32,
+    ) -> BoxFuture<'_, Result<LogPage>> {
+        Box::pin(async move {
+            let mut page = self.log_page(after, Vec::new(), limit).await?;
+            page.events.retain(|event| names.contains(&&*event.name));
+            Ok(page)
+        })
+    }
+
     /// Calls `wake` once it listens, and whenever somebody outside this process may have committed events. Ends only
     /// with an error, or when the store is closed. The default is for a store that one process alone writes.
     fn watch_log<'a>(&'a self, wake: &'a Notify) -> BoxFuture<'a, Result<()>> {

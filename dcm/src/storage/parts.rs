@@ -156,6 +156,7 @@ impl LogStore for StoreParts {
         log:
         log_head() -> LogHead;
         log_page(after: i64, channels: Vec<String>, limit: u32) -> LogPage;
+        log_page_named(after: i64, names: &'static [&'static str], limit: u32) -> LogPage;
         raise_epoch(epoch: i64) -> ();
         agent_channels(agent: String) -> Vec<ChannelRow>;
         save_agent_channels(changes: ChannelChanges, now: Timestamp) -> ();

@@ -16,7 +16,7 @@ use super::outstanding::Outstanding;
 use super::rights::{Channel, Identity, channel};
 use crate::engine::rules::Announce;
 use crate::error::{Error, Result};
-use crate::feed::{ChannelMask, Cursor, Entry, Found, GLOBAL, Gap};
+use crate::feed::{ChannelMask, Cursor, Entry, Found, GLOBAL, Gap, Wanted};
 use crate::id::{EventId, MessageId};
 use crate::position::Position;
 use crate::time::Timestamp;
@@ -377,7 +377,7 @@ impl Subscriber {
             }
             if self.behind {
                 let Self { cursor, hub, subscriptions, .. } = &mut *self;
-                match cursor.refill(&hub.feed, || wanted(subscriptions)).await {
+                match cursor.refill(&hub.feed, || Wanted::of(wanted(subscriptions))).await {
                     Ok(None) => {}
                     Ok(Some(gap)) => self.missed(gap),
                     Err(error) => {

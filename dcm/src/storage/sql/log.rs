@@ -69,13 +69,8 @@ const COLUMNS: &[&str] =
     &["agent_id", "channel", "epoch", "seq", "sent_seq", "acknowledges", "take", "release", "updated_at"];
 
 impl<D: Driver> SqlStore<D> {
-    async fn read_page(&self, after: i64, channels: Vec<String>, limit: u32) -> Result<LogPage> {
-        let all_of_them = channels.is_empty();
-        let page = if all_of_them {
-            Statement::new("log_page")
-        } else {
-            Statement::new("log_page_of").with("channels", channels).with("span", SPAN)
-        };
+    /// The events that `page` asks for: all that there are, or those of a [`SPAN`].
+    async fn read_page(&self, page: Statement, all_of_them: bool, after: i64, limit: u32) -> Result<LogPage> {
         let page = page.with("after", after).with("limit", limit);
         let mut answers = self.driver.read(vec![Statement::new("log_head"), page]).await?.into_iter();
         let mut next = || answers.next().unwrap_or_default();
@@ -140,7 +135,23 @@ impl<D: Driver> LogStore for SqlStore<D> {
     }
 
     fn log_page(&self, after: i64, channels: Vec<String>, limit: u32) -> BoxFuture<'_, Result<LogPage>> {
-        Box::pin(self.read_page(after, channels, limit))
+        let page = if channels.is_empty() {
+            Statement::new("log_page")
+        } else {
+            Statement::new("log_page_of").with("channels", channels.clone()).with("span", SPAN)
+        };
+        Box::pin(self.read_page(page, channels.is_empty(), after, limit))
+    }
+
+    fn log_page_named(
+        &self,
+        after: i64,
+        names: &'static [&'static str],
+        limit: u32,
+    ) -> BoxFuture<'_, Result<LogPage>> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let page = Statement::new("log_page_named").with("names", names).with("span", SPAN);
+        Box::pin(self.read_page(page, false, after, limit))
     }
 
     fn watch_log<'a>(&'a self, wake: &'a Notify) -> BoxFuture<'a, Result<()>> {
