@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime,
+    Timeouts,
 };
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
@@ -131,6 +132,8 @@ pub(super) fn pool(config: Config, options: &PostgresOptions) -> Result<Pool> {
     Pool::builder(manager)
         .max_size(options.max_connections.max(1))
         .runtime(Runtime::Tokio1)
+        // The one that was used last has its plans and rows at hand; in turn, all of them would have a part of that.
+        .queue_mode(QueueMode::Lifo)
         .timeouts(Timeouts {
             wait: Some(Duration::from_secs(10)),
             // The driver gives each host of the address its own connect timeout; then come log-in and set-up.
