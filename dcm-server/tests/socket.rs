@@ -68,6 +68,33 @@ async fn the_sample_of_the_readme() {
 }
 
 #[tokio::test]
+async fn a_publisher_hears_its_event_and_then_that_it_was_kept() {
+    let server = ws().await;
+    let mut socket = Socket::open(&server, "/ws").await;
+    socket.must(json!({"type": "unsubscribe", "channel": "global"})).await;
+    socket.must(subscribe("topics/t")).await;
+    for number in 1..=20 {
+        let channel = if number == 7 { "no channel" } else { "topics/t" };
+        let mut message = publish(channel, json!({"n": number}));
+        message["id"] = number.into();
+        socket.send(&message).await;
+    }
+    let (mut heard, mut answered) = (Vec::new(), Vec::new());
+    while answered.len() < 20 {
+        let message = socket.json().await;
+        if message["type"] == "event" {
+            heard.push(message["data"]["n"].clone());
+            continue;
+        }
+        let number = message["id"].clone();
+        assert_eq!(message["success"] == json!(true), heard.contains(&number), "{message}");
+        answered.push(number);
+    }
+    // Also what is refused is answered in its turn.
+    assert_eq!(answered, (1..=20).map(Value::from).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn who_is_who() {
     let server = api().await;
     let mut socket = Socket::open(&server, "/ws?agent_id=a&session_id=s").await;

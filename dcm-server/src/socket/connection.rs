@@ -1,13 +1,14 @@
 //! The life of one connection: one task that reads, writes and delivers.
 
+use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use dcm::delivery::Subscriber;
 use dcm::feed::GLOBAL;
 use dcm::{
-    Clock, Dcm, Error, ErrorKind, IdempotencyKey, NotIdentified, Publication, Published, SystemClock,
-    Timestamp,
+    Clock, Dcm, Error, ErrorKind, IdempotencyKey, NotIdentified, Position, Publication, Published,
+    SystemClock, Timestamp,
 };
 use fastwebsockets::{Frame, OpCode, Payload};
 use futures_util::future::BoxFuture;
@@ -94,6 +95,8 @@ struct Connection {
     usual: usize,
     publishing: Publishing,
     publishing_bytes: usize,
+    /// Answers to publications that wait until their events have gone out, each with where that is.
+    held: VecDeque<(Position, Vec<u8>)>,
     rate: Rate,
 }
 
@@ -126,6 +129,7 @@ pub(crate) async fn serve(accepted: Accepted) {
         usual: 0,
         publishing: FuturesOrdered::new(),
         publishing_bytes: 0,
+        held: VecDeque::new(),
     };
     let end = connection.run(&mut frames, &mut write, &mut stop).await;
     connection.end(end, frames, write).await;
@@ -218,7 +222,7 @@ impl Connection {
     /// Whether there is room for what the next frame may bring.
     fn listens(&self) -> bool {
         self.unwritten() < ENOUGH + ANSWERS
-            && self.publishing.len() < PUBLISHING
+            && self.publishing.len() + self.held.len() < PUBLISHING
             && self.publishing_bytes < PUBLISHING_BYTES
     }
 
@@ -270,6 +274,17 @@ impl Connection {
                 out.reserve(self.usual);
             }
             frames::delivery(&delivery, joint, informed, at, |frame| write_frame(out, OpCode::Text, frame));
+        }
+        self.release();
+    }
+
+    /// Answers the publications whose events have gone out, where this client listens to them. Whoever catches up with
+    /// the log has a long way to them, and is not kept waiting.
+    fn release(&mut self) {
+        let (reached, is_live) = (self.subscriber.position(), self.subscriber.is_live());
+        while self.held.front().is_some_and(|(position, _)| *position <= reached || !is_live) {
+            let Some((_, answer)) = self.held.pop_front() else { break };
+            self.push(&answer);
         }
     }
 
@@ -427,13 +442,16 @@ impl Connection {
     fn answer_publication(&mut self, publish: Publish) {
         let Publish { id, bytes, published } = publish;
         self.publishing_bytes = self.publishing_bytes.saturating_sub(bytes);
-        let id = id.as_ref();
-        match published {
-            Ok(Published { id: Some(event), .. }) => {
-                self.answer(id, Ok(()), &[("event_id", event.to_string().into())]);
-            }
-            Ok(_) => self.answer(id, Ok(()), &[]),
-            Err(error) => self.answer(id, Err(error), &[]),
+        let answer = match published {
+            Ok(Published { id: event, .. }) => id.map(|id| {
+                let event = event.map(|event| ("event_id", event.to_string().into()));
+                frames::ack(&id, event.as_slice(), now())
+            }),
+            Err(error) => Some(self.refusal(id.as_ref(), &error)),
+        };
+        // The event comes first (CONTRACT C.6), and answers come in the order of what they answer.
+        if let Some(answer) = answer {
+            self.held.push_back((self.dcm.feed().committed(), answer));
         }
     }
 
@@ -442,12 +460,18 @@ impl Connection {
             (Ok(()), Some(id)) => self.push(&frames::ack(id, more, now())),
             (Ok(()), None) => {}
             (Err(error), id) => {
-                if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Unavailable) {
-                    tracing::error!(?error, client = self.subscriber.id(), "a message was not carried out");
-                }
-                self.push(&frames::refusal(id, &error, now()));
+                let refusal = self.refusal(id, &error);
+                self.push(&refusal);
             }
         }
+    }
+
+    /// What the client hears of a failure, which is logged when it is none of the client's.
+    fn refusal(&self, id: Option<&Value>, error: &Error) -> Vec<u8> {
+        if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Unavailable) {
+            tracing::error!(?error, client = self.subscriber.id(), "a message was not carried out");
+        }
+        frames::refusal(id, error, now())
     }
 
     /// Writes what is left, says goodbye, and waits a moment for the other side to do the same.
@@ -457,6 +481,10 @@ impl Connection {
         mut frames: Pin<Box<dyn Stream<Item = Incoming> + Send>>,
         mut write: OwnedWriteHalf,
     ) {
+        // Nobody is kept in the dark about what was done.
+        for (_, answer) in std::mem::take(&mut self.held) {
+            self.push(&answer);
+        }
         let heard = match end {
             End::Gone => return,
             End::Closed(code) => {

@@ -24,7 +24,7 @@ const MOMENT: Duration = Duration::from_millis(3);
 /// a second reads dozens of commits at once. Who has been silent for longer is heard at once.
 const GATHER: Duration = Duration::from_millis(5);
 /// The same where nobody listens but what this node learns from the log, which is in no hurry.
-const GATHER_UNHEARD: Duration = Duration::from_millis(25);
+const GATHER_UNHEARD: Duration = Duration::from_millis(100);
 /// How long to wait before a store that does not answer is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
 

@@ -135,6 +135,12 @@ impl Subscriber {
         self.cursor.position()
     }
 
+    /// Whether it has come to the end of the log, and gets what is new as it happens.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// The channels it listens to.
     pub fn channels(&self) -> impl Iterator<Item = &str> {
         self.subscriptions.iter().map(|one| &*one.channel)
