@@ -2,6 +2,7 @@
 
 mod briefing;
 mod config;
+mod crowd;
 mod delivering;
 mod events;
 mod health;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::crowd::Crowd;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Feed;
 use crate::id::IdSource;
@@ -27,12 +28,14 @@ struct Job {
 
 /// A handle to the queues; cheap to clone.
 ///
-/// A store that can commit several batches side by side has a queue, and a task that commits, for each. Commands of one
-/// session always go the same way: on two ways they would only wait for each other's lock.
+/// A store that can commit several batches side by side has a queue, and a task that commits, for each; the others are
+/// used only while there is [much to write](Crowd). Then commands of one session go the same way: on two ways they would
+/// only wait for each other's lock. What must keep an order among itself always does.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     lanes: Vec<mpsc::Sender<Job>>,
     next: Arc<AtomicUsize>,
+    crowd: Arc<Crowd>,
 }
 
 impl std::fmt::Debug for Job {
@@ -50,18 +53,19 @@ impl Writer {
         feed: &Feed,
     ) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
+        let crowd = Arc::new(Crowd::default());
         let lanes = (0..store.write_lanes().max(1))
             .map(|_| {
                 let (queue, waiting) = mpsc::channel(QUEUE);
-                let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-                tasks.spawn(commit_what_waits(waiting, store, clock, ids.clone(), feed.clone()));
+                let (store, clock, crowd) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&crowd));
+                tasks.spawn(commit_what_waits(waiting, store, clock, ids.clone(), feed.clone(), crowd));
                 queue
             })
             .collect();
-        (Self { lanes, next: Arc::default() }, tasks)
+        (Self { lanes, next: Arc::default(), crowd }, tasks)
     }
 
-    /// The queue for a command: by its session where it has one, else in turn.
+    /// The queue for a command: by what it keeps an order with or by its session where it has one, else in turn.
     fn lane(&self, command: &impl Command) -> &mpsc::Sender<Job> {
         let lanes = self.lanes.len();
         if lanes == 1 {
@@ -69,6 +73,9 @@ impl Writer {
         }
         let mut footprint = Footprint::default();
         command.footprint(&mut footprint);
+        if footprint.sequence.is_none() && !self.crowd.is_crowded() {
+            return &self.lanes[0];
+        }
         let place = footprint.sessions.first().or(footprint.sequence.as_ref()).map_or_else(
             || self.next.fetch_add(1, Ordering::Relaxed),
             |session| {
@@ -112,9 +119,11 @@ async fn commit_what_waits(
     clock: Arc<dyn Clock>,
     ids: IdSource,
     feed: Feed,
+    crowd: Arc<Crowd>,
 ) {
     let mut jobs = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut jobs, BATCH).await > 0 {
+        crowd.note(jobs.len());
         let mut rest = jobs.drain(..).peekable();
         while let Some(first) = rest.next() {
             let alone = first.command.alone();
