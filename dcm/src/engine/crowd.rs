@@ -9,6 +9,8 @@ const CROWDED: u32 = 16;
 const QUIET: u32 = 6;
 /// The average is counted in these parts of a command, and a batch counts for an eighth of it.
 const PARTS: u32 = 256;
+/// A larger batch counts as one of so many.
+const MOST: u32 = 256;
 
 /// How many commands there were in the last batches, on average, and what follows from it.
 ///
@@ -23,7 +25,8 @@ pub(super) struct Crowd {
 impl Crowd {
     /// Counts a batch.
     pub(super) fn note(&self, commands: usize) {
-        let commands = u32::try_from(commands).unwrap_or(u32::MAX).min(u32::from(u16::MAX));
+        // More than a crowd is not more of one: it ends as soon as any other.
+        let commands = u32::try_from(commands).unwrap_or(u32::MAX).min(MOST);
         let next = |state: u32| {
             let (average, was_crowded) = (state >> 1, state & 1 == 1);
             let average = average - average / 8 + commands * PARTS / 8;
