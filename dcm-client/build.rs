@@ -7,7 +7,10 @@ fn main() {
     let target = |name: &str| env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
     // `dcm hook` is started for every tool call. A program that may lie anywhere in memory has some 12,000 addresses to
     // correct each time it starts, on 50 pages that are copied for it: a tenth of the time of a hook.
-    if target("OS") == "linux" && target("ENV") == "gnu" && env::var_os("CARGO_FEATURE_CLI").is_some() {
+    // A program without shared libraries is linked in a way of its own.
+    let is_static = target("FEATURE").split(',').any(|feature| feature == "crt-static");
+    let is_known = target("OS") == "linux" && target("ENV") == "gnu" && !is_static;
+    if is_known && env::var_os("CARGO_FEATURE_CLI").is_some() {
         println!("cargo::rustc-link-arg-bin=dcm=-no-pie");
     }
 }

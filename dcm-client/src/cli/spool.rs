@@ -11,7 +11,7 @@
 //! | `pause` | until when a server that lets callers wait is left alone |
 //!
 //! A process may be killed in the middle of any of this. A line that was not finished is told by the missing line
-//! feed, and passed over. An entry that was delivered but not yet counted as such is delivered again, under the same
+//! feed, and passed over. An entry that was replayed but not yet counted as such is replayed again, under the same
 //! `Idempotency-Key`. Nothing is synced: the queue outlives the process, not a loss of power; the transcript does.
 
 use std::fs::{File, TryLockError};
@@ -41,7 +41,7 @@ const PAUSE_MS: i64 = 10_000;
 /// A call that waits to be made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// The `Idempotency-Key`: a call that was made already is not made twice.
+    /// What its `Idempotency-Key` is made of, so that a call that was made already is not made twice.
     pub(super) key: String,
     /// When it happened.
     pub(super) at: Timestamp,

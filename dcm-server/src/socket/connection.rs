@@ -44,6 +44,8 @@ const PUBLISHING_BYTES: usize = 2 << 20;
 const TOGETHER: usize = 32;
 /// How long the store may take for what a connection waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the answer to a publication waits for its event to go out first.
+const HELD: Duration = Duration::from_secs(1);
 /// How long the other side may take to close, once it was told.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Acknowledgements are this much cheaper than other frames.
@@ -57,6 +59,15 @@ struct Publish {
     /// Of the frame.
     bytes: usize,
     published: Result<Published, Error>,
+}
+
+/// The answer to a publication.
+struct Held {
+    /// Up to here the log goes out before it.
+    position: Position,
+    /// But it waits no longer than this: what other nodes committed before may have to be read from a store that is away.
+    until: Instant,
+    answer: Vec<u8>,
 }
 
 /// How a frame was carried out.
@@ -95,8 +106,8 @@ struct Connection {
     usual: usize,
     publishing: Publishing,
     publishing_bytes: usize,
-    /// Answers to publications that wait until their events have gone out, each with where that is.
-    held: VecDeque<(Position, Vec<u8>)>,
+    /// Answers to publications that wait until their events have gone out.
+    held: VecDeque<Held>,
     rate: Rate,
 }
 
@@ -170,7 +181,8 @@ impl Connection {
                 }
                 self.subscriber.confirm();
             }
-            let due = beat.due(self.subscriber.needs_tick());
+            let released = self.held.front().map(|held| held.until);
+            let due = released.into_iter().fold(beat.due(self.subscriber.needs_tick()), Instant::min);
             if due < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(due);
             }
@@ -278,12 +290,16 @@ impl Connection {
         self.release();
     }
 
-    /// Answers the publications whose events have gone out, where this client listens to them. Whoever catches up with
-    /// the log has a long way to them, and is not kept waiting.
+    /// Answers the publications that were passed in the log. Whoever catches up with it has a long way to them, and is
+    /// not kept waiting.
     fn release(&mut self) {
-        let (reached, is_live) = (self.subscriber.position(), self.subscriber.is_live());
-        while self.held.front().is_some_and(|(position, _)| *position <= reached || !is_live) {
-            let Some((_, answer)) = self.held.pop_front() else { break };
+        if self.held.is_empty() {
+            return;
+        }
+        let (reached, is_live, at) = (self.subscriber.position(), self.subscriber.is_live(), Instant::now());
+        let is_due = |held: &Held| held.position <= reached || !is_live || held.until <= at;
+        while self.held.front().is_some_and(is_due) {
+            let Some(Held { answer, .. }) = self.held.pop_front() else { break };
             self.push(&answer);
         }
     }
@@ -451,7 +467,8 @@ impl Connection {
         };
         // The event comes first (CONTRACT C.6), and answers come in the order of what they answer.
         if let Some(answer) = answer {
-            self.held.push_back((self.dcm.feed().committed(), answer));
+            let (position, until) = (self.dcm.feed().committed(), Instant::now() + HELD);
+            self.held.push_back(Held { position, until, answer });
         }
     }
 
@@ -481,8 +498,8 @@ impl Connection {
         mut frames: Pin<Box<dyn Stream<Item = Incoming> + Send>>,
         mut write: OwnedWriteHalf,
     ) {
-        // Nobody is kept in the dark about what was done.
-        for (_, answer) in std::mem::take(&mut self.held) {
+        // What is known to be done is said.
+        for Held { answer, .. } in std::mem::take(&mut self.held) {
             self.push(&answer);
         }
         let heard = match end {

@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// With this many commands in a batch, on average, all ways are used. A batch is then large enough that two of them,
-/// each a part, cost less time side by side than one.
+/// In batches of this size, all ways are used. They are then large enough that two, each a part of it, cost less time
+/// side by side than one.
 const CROWDED: u32 = 16;
-/// With this many it is one way again. Side by side, batches are smaller for the same load.
-const QUIET: u32 = 6;
-/// The average is counted in these parts of a command, and a batch counts for an eighth of it.
-const PARTS: u32 = 256;
+/// In batches smaller than this it is one way again. Side by side, batches are smaller for the same load.
+const QUIET: u32 = 7;
 /// A larger batch counts as one of so many.
-const MOST: u32 = 256;
+const MOST: u32 = 128;
+/// The average is counted in these parts of a command.
+const PARTS: u32 = 1024;
 
-/// How many commands there were in the last batches, on average, and what follows from it.
+/// In how large a batch the last commands were, on average over the commands, and what follows from it.
 ///
 /// Two batches side by side wait for each other at the end, where events get their positions: whoever comes second
 /// waits for the first one's way to the disk and then for its own. While there is little to write that is only slower.
@@ -23,14 +23,14 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// Counts a batch.
+    /// Counts a batch: each of its commands moves the average by a part of the difference, so many small batches beside
+    /// large ones do not hide them.
     pub(super) fn note(&self, commands: usize) {
-        // More than a crowd is not more of one: it ends as soon as any other.
         let commands = u32::try_from(commands).unwrap_or(u32::MAX).min(MOST);
         let next = |state: u32| {
             let (average, was_crowded) = (state >> 1, state & 1 == 1);
-            let average = average - average / 8 + commands * PARTS / 8;
-            let is_crowded = average >= if was_crowded { QUIET * PARTS + 1 } else { CROWDED * PARTS };
+            let average = (average * (MOST - commands) + commands * PARTS * commands) / MOST;
+            let is_crowded = average >= if was_crowded { QUIET } else { CROWDED } * PARTS;
             Some(average << 1 | u32::from(is_crowded))
         };
         // What another thread counts at the same moment is counted as well.
@@ -50,17 +50,18 @@ mod tests {
     #[test]
     fn all_ways_are_used_while_batches_are_large() {
         let crowd = Crowd::default();
-        let after = |commands: usize| {
-            (0..64).for_each(|_| crowd.note(commands));
+        let after = |batches: &[usize]| {
+            (0..500).for_each(|_| batches.iter().for_each(|commands| crowd.note(*commands)));
             crowd.is_crowded()
         };
-        assert!(!after(1) && !after(12), "little is written one after the other");
-        // One large batch is not a crowd.
-        crowd.note(40);
+        assert!(!after(&[1]) && !after(&[12]), "little is written one after the other");
+        // One batch is not a crowd.
+        crowd.note(20);
         assert!(!crowd.is_crowded());
-        assert!(after(40));
-        assert!(after(10), "side by side, batches are smaller");
-        assert!(!after(5));
-        assert!(after(usize::MAX) && !after(0));
+        assert!(after(&[40]));
+        assert!(after(&[10]), "side by side, batches are smaller");
+        assert!(!after(&[6]));
+        assert!(after(&[40, 1, 1, 1, 1]), "who writes one at a time beside a crowd does not hide it");
+        assert!(after(&[usize::MAX]) && !after(&[1]));
     }
 }

@@ -18,6 +18,8 @@ use crate::time::Clock;
 
 /// Commands that may wait; beyond it callers are told to come back.
 const QUEUE: usize = 4096;
+/// With so many in the first queue the others are used, too: its batch may be waiting for something.
+const BACKLOG: usize = 64;
 /// Commands in one commit: enough to share its cost, few enough to keep it short.
 const BATCH: usize = 256;
 
@@ -73,7 +75,8 @@ impl Writer {
         }
         let mut footprint = Footprint::default();
         command.footprint(&mut footprint);
-        if footprint.sequence.is_none() && !self.crowd.is_crowded() {
+        let waiting = self.lanes[0].max_capacity() - self.lanes[0].capacity();
+        if footprint.sequence.is_none() && !self.crowd.is_crowded() && waiting < BACKLOG {
             return &self.lanes[0];
         }
         let place = footprint.sessions.first().or(footprint.sequence.as_ref()).map_or_else(

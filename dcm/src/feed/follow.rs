@@ -64,10 +64,16 @@ pub(super) async fn follow(feed: &Inner, mut waiting: mpsc::Receiver<CommittedEv
                 Some(events) => !take_over(feed, &mut early, events),
                 None => return,
             },
-            () = feed.wake.notified() => match looked_at.map(|at| at + gather(feed.listeners())) {
-                Some(next) => {
+            () = feed.wake.notified() => match looked_at {
+                Some(at) => {
+                    // Said first: whoever comes after the count sees it, and wakes this task again.
+                    feed.unheard.store(true, Ordering::SeqCst);
+                    let listeners = feed.listeners();
+                    if listeners > 0 {
+                        feed.unheard.store(false, Ordering::SeqCst);
+                    }
+                    let next = at + gather(listeners);
                     look_at = look_at.min(next);
-                    feed.unheard.store(feed.listeners() == 0, Ordering::Relaxed);
                     Instant::now() >= next
                 }
                 None => true,

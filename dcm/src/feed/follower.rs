@@ -200,7 +200,7 @@ pub struct Follower {
 impl Follower {
     pub(super) fn new(feed: Feed, after: Option<Position>, names: Option<&'static [&'static str]>) -> Self {
         let changes = feed.changes();
-        // Counted afterwards, and taken off the count before: at no moment does it hide a listener.
+        // Counted afterwards, and taken off the count before.
         if names.is_some() {
             feed.inner.learners.fetch_add(1, Ordering::SeqCst);
         }
@@ -231,6 +231,12 @@ impl Follower {
         }
     }
 
+    /// Whether it has read further than the feed, which whoever reads from the store for certain names may do.
+    fn is_ahead(&self) -> bool {
+        let (head, at) = (self.feed.head(), self.position());
+        self.names.is_some() && at.epoch == head.epoch && at.seq > head.seq
+    }
+
     /// The same, but also comes back without a step when it has moved: past events that nobody here wants.
     pub(crate) async fn advance(&mut self) -> Option<Option<Step>> {
         let stood = self.position();
@@ -238,8 +244,13 @@ impl Follower {
             self.changes.borrow_and_update();
             match self.cursor.next(&self.feed) {
                 Found::Event(entry) => return Some(Some(Step::Event(entry))),
-                Found::Nothing if self.feed.is_closed() => return None,
+                Found::Nothing | Found::Elsewhere if self.feed.is_closed() => return None,
                 Found::Nothing => self.changes.changed().await.ok()?,
+                // The store knows more than the feed, which is told and in no hurry while nobody listens.
+                Found::Elsewhere if self.is_ahead() => {
+                    self.feed.nudge();
+                    self.changes.changed().await.ok()?;
+                }
                 Found::Elsewhere => match self.cursor.refill(&self.feed, || wanted(self.names)).await {
                     Ok(None) if !self.cursor.has_next() && self.position() != stood => return Some(None),
                     Ok(None) => {}

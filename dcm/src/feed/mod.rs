@@ -54,7 +54,8 @@ struct Inner {
 }
 
 impl Inner {
-    /// How many wait for news.
+    /// How many wait for news. Somebody may come at any moment, and two numbers are read one after the other: whoever
+    /// passes over events for it asks while it holds the window, which [`Feed::changes`] waits for.
     fn listeners(&self) -> usize {
         self.head.receiver_count().saturating_sub(self.learners.load(Ordering::SeqCst))
     }
@@ -261,7 +262,7 @@ impl Feed {
             self.inner.head.subscribe()
         };
         // What nobody was in a hurry for is waited for now.
-        if self.inner.unheard.swap(false, Ordering::Relaxed) {
+        if self.inner.unheard.swap(false, Ordering::SeqCst) {
             self.nudge();
         }
         changes

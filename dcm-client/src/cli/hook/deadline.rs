@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Ends the process at the deadline for as long as it is there.
 pub(super) struct Deadline {
     #[cfg(target_os = "linux")]
-    _timer: Option<nix::sys::timer::Timer>,
+    _timers: Option<[nix::sys::timer::Timer; 2]>,
 }
 
 /// Has this process end after `left`, with 0, whatever it is doing then. What it writes half at that moment, the next
@@ -14,11 +14,11 @@ pub(super) fn enforce(left: Duration) -> Deadline {
     #[cfg(target_os = "linux")]
     {
         // Not by a thread: starting one, with a stack and a heap of its own, takes a tenth of the time of a hook.
-        let timer = timer(left);
-        if timer.is_none() {
+        let timers = timers(left);
+        if timers.is_none() {
             by_thread(left);
         }
-        Deadline { _timer: timer }
+        Deadline { _timers: timers }
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -27,9 +27,10 @@ pub(super) fn enforce(left: Duration) -> Deadline {
     }
 }
 
-/// A timer whose signal ends the process.
+/// A timer whose signal ends the process; and one that kills it a little later, because a process that waits for a
+/// network file system that is away hears no other signal.
 #[cfg(target_os = "linux")]
-fn timer(left: Duration) -> Option<nix::sys::timer::Timer> {
+fn timers(left: Duration) -> Option<[nix::sys::timer::Timer; 2]> {
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
@@ -38,17 +39,22 @@ fn timer(left: Duration) -> Option<nix::sys::timer::Timer> {
     use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
     use nix::time::ClockId;
 
-    let signal = Signal::SIGALRM;
+    /// A process that hears the first signal has ended long before.
+    const MERCY: Duration = Duration::from_secs(1);
+
     let always = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(signal as i32, 0, always).ok()?;
+    signal_hook::flag::register_conditional_shutdown(Signal::SIGALRM as i32, 0, always).ok()?;
     // Whoever started the hook may have blocked it.
-    SigSet::from(signal).thread_unblock().ok()?;
-    let event = SigEvent::new(SigevNotify::SigevSignal { signal, si_value: 0 });
-    let mut timer = Timer::new(ClockId::CLOCK_MONOTONIC, event).ok()?;
-    // Zero would mean never.
-    let left = TimeSpec::from_duration(left.max(Duration::from_micros(1)));
-    timer.set(Expiration::OneShot(left), TimerSetTimeFlags::empty()).ok()?;
-    Some(timer)
+    SigSet::from(Signal::SIGALRM).thread_unblock().ok()?;
+    let timer = |signal: Signal, after: Duration| {
+        let event = SigEvent::new(SigevNotify::SigevSignal { signal, si_value: 0 });
+        let mut timer = Timer::new(ClockId::CLOCK_MONOTONIC, event).ok()?;
+        // Zero would mean never.
+        let after = TimeSpec::from_duration(after.max(Duration::from_micros(1)));
+        timer.set(Expiration::OneShot(after), TimerSetTimeFlags::empty()).ok()?;
+        Some(timer)
+    };
+    Some([timer(Signal::SIGALRM, left)?, timer(Signal::SIGKILL, left + MERCY)?])
 }
 
 /// A thread that ends the process. Without it there is no deadline, but the hook still does its work.
