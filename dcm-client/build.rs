@@ -1,5 +1,10 @@
 //! How the `dcm` command is linked.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells build scripts everything through the environment"
+)]
+
 use std::env;
 
 fn main() {

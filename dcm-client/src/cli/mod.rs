@@ -183,11 +183,11 @@ impl From<Outcome> for ExitCode {
 #[must_use]
 pub fn run() -> ExitCode {
     if let Some(arguments) = hook::arguments(std::env::args_os().skip(1)) {
-        return hook::run(arguments);
+        return hook::run(&arguments);
     }
     let cli = Cli::parse();
     if let Command::Hook(hook) = &cli.command {
-        return hook::run(hook::Arguments {
+        return hook::run(&hook::Arguments {
             track_usage: hook.what.as_deref() == Some("track-usage"),
             agent: hook.agent.clone(),
             url: cli.connection.url.clone(),

@@ -74,7 +74,7 @@ pub(super) fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<Arg
 }
 
 /// Runs a hook to its end or its deadline, whichever comes first.
-pub(super) fn run(arguments: Arguments) -> ExitCode {
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let started = Instant::now();
     let milliseconds = arguments
         .deadline_ms
@@ -85,7 +85,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     // A panic is ours to mend, but not the agent's to read.
     std::panic::set_hook(Box::new(|_| {}));
     let watch = deadline::enforce(deadline.saturating_duration_since(Instant::now()));
-    let _ = std::panic::catch_unwind(|| work(&arguments, deadline));
+    let _ = std::panic::catch_unwind(|| work(arguments, deadline));
     drop(watch);
     ExitCode::SUCCESS
 }
