@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Accepted;
 use super::frames::{self, Claims, Said};
+use super::pace::{ACKS_PER_FRAME, Beat, Rate};
 use super::reader::{Incoming, Rewound, incoming};
 use crate::config::Limits;
 use crate::line::Line;
@@ -48,8 +49,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const HELD: Duration = Duration::from_secs(1);
 /// How long the other side may take to close, once it was told.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// Acknowledgements are this much cheaper than other frames.
-const ACKS_PER_FRAME: u32 = 10;
 
 type Publishing = FuturesOrdered<BoxFuture<'static, Publish>>;
 
@@ -79,7 +78,7 @@ enum Heard {
 }
 
 /// Why a connection ends.
-enum End {
+pub(super) enum End {
     /// We close, with a code and a reason.
     Close(u16, &'static str),
     /// The other side has closed, and hears the same.
@@ -551,74 +550,4 @@ fn fingerprint(said: &Publication) -> String {
         hash.update(part);
     }
     hash.finalize().iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
-}
-
-/// When to look after a connection.
-struct Beat {
-    seen: Instant,
-    next: Instant,
-    ticked: Instant,
-    every: Duration,
-    patience: Duration,
-    unlock_by: Option<Instant>,
-}
-
-impl Beat {
-    fn new(limits: &Limits, locked: bool) -> Self {
-        let at = Instant::now();
-        Self {
-            seen: at,
-            next: at + limits.ping_interval,
-            ticked: at,
-            every: limits.ping_interval,
-            patience: limits.ping_timeout,
-            unlock_by: locked.then(|| at + limits.auth_timeout),
-        }
-    }
-
-    fn due(&self, ticks: bool) -> Instant {
-        let tick = ticks.then(|| self.ticked.max(Instant::now() - SECOND) + SECOND);
-        [tick, self.unlock_by, Some(self.seen + self.patience)]
-            .into_iter()
-            .flatten()
-            .fold(self.next, Instant::min)
-    }
-}
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// How many frames a client may send: a bucket that is full at the beginning and fills again.
-struct Rate {
-    per_second: u32,
-    left: u32,
-    since: Instant,
-}
-
-impl Rate {
-    fn new(frames_per_second: u32) -> Self {
-        let per_second = frames_per_second.saturating_mul(ACKS_PER_FRAME);
-        Self { per_second, left: per_second.saturating_mul(2), since: Instant::now() }
-    }
-
-    fn take(&mut self, cost: u32) -> Result<(), End> {
-        if self.left < cost {
-            let at = Instant::now();
-            let passed = at.duration_since(self.since).as_secs_f64();
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a float that is too large for an integer becomes the largest integer"
-            )]
-            let filled = (passed * f64::from(self.per_second)) as u32;
-            self.left = self.left.saturating_add(filled).min(self.per_second.saturating_mul(2));
-            self.since = at;
-        }
-        match self.left.checked_sub(cost) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => Err(End::Close(1008, "Too many messages")),
-        }
-    }
 }

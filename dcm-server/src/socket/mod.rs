@@ -2,6 +2,7 @@
 
 mod connection;
 mod frames;
+mod pace;
 mod reader;
 
 use std::collections::HashMap;
