@@ -186,7 +186,8 @@ fn copy(error: &Error) -> Error {
     }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests {
     use futures_util::FutureExt;
     use tokio::sync::Semaphore;
@@ -201,6 +202,7 @@ mod tests {
         inner: Arc<dyn CommitStore>,
         begun: Semaphore,
         gate: Semaphore,
+        lanes: usize,
     }
 
     impl CommitStore for Gated {
@@ -210,6 +212,10 @@ mod tests {
                 drop(self.gate.acquire().await);
                 self.inner.commit(batch).await
             })
+        }
+
+        fn write_lanes(&self) -> usize {
+            self.lanes
         }
 
         fn retain(&self, limits: AgeLimits) -> BoxFuture<'_, Result<RetentionReport>> {
@@ -252,16 +258,53 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_does_not_fit_the_queue_is_refused_and_the_rest_is_committed() {
+    /// A writer whose store commits as many batches side by side, and none before it may.
+    async fn gated(lanes: usize) -> (Arc<Gated>, Arc<dyn Storage>, Writer, JoinSet<()>) {
         let parts = StoreParts::of(Dcm::memory_store(&EngineConfig::default()).await.unwrap());
         let (begun, gate) = (Semaphore::new(0), Semaphore::new(0));
-        let gated = Arc::new(Gated { inner: Arc::clone(&parts.commits), begun, gate });
+        let gated = Arc::new(Gated { inner: Arc::clone(&parts.commits), begun, gate, lanes });
         let store: Arc<dyn Storage> = Arc::new(StoreParts { commits: Arc::clone(&gated) as _, ..parts });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids = IdSource::new(Arc::clone(&clock));
         let (feed, _handed) = Feed::open(Arc::clone(&store)).await.unwrap();
-        let (writer, mut tasks) = Writer::start(&store, &clock, &ids, &feed);
+        let (writer, tasks) = Writer::start(&store, &clock, &ids, &feed);
+        (gated, store, writer, tasks)
+    }
+
+    #[tokio::test]
+    async fn a_second_lane_is_used_when_much_waits_for_the_first() {
+        let (gated, store, writer, mut tasks) = gated(2).await;
+        let mut waiting = Vec::new();
+        let mut submit = |count: usize| {
+            for number in 0..count {
+                let writer = writer.clone();
+                let mut one = Box::pin(async move { writer.commit(Echo(number), None).await });
+                assert!(one.as_mut().now_or_never().is_none());
+                waiting.push((number, one));
+            }
+        };
+        submit(1);
+        gated.begun.acquire().await.unwrap().forget();
+        submit(BACKLOG);
+        // The other task has had every chance to begin.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(gated.begun.available_permits(), 0, "all of it waits for the batch that is under way");
+        submit(2);
+        gated.begun.acquire().await.unwrap().forget();
+        gated.gate.add_permits(QUEUE);
+        for (number, one) in waiting {
+            assert_eq!(one.await.unwrap(), number);
+        }
+        drop(writer);
+        while tasks.join_next().await.is_some() {}
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_the_queue_is_refused_and_the_rest_is_committed() {
+        let (gated, store, writer, mut tasks) = gated(1).await;
 
         let submit = |number| {
             let writer = writer.clone();
