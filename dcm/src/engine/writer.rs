@@ -292,7 +292,8 @@ mod tests {
         }
         assert_eq!(gated.begun.available_permits(), 0, "all of it waits for the batch that is under way");
         submit(2);
-        gated.begun.acquire().await.unwrap().forget();
+        let other = tokio::time::timeout(std::time::Duration::from_secs(20), gated.begun.acquire()).await;
+        other.expect("the second lane has begun a batch").unwrap().forget();
         gated.gate.add_permits(QUEUE);
         for (number, one) in waiting {
             assert_eq!(one.await.unwrap(), number);
