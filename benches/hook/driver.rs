@@ -24,6 +24,9 @@ struct Arguments {
     /// The server, in release
     #[arg(long)]
     server: PathBuf,
+    /// `hook_floor`, in release
+    #[arg(long)]
+    floor: PathBuf,
     /// How often each hook runs
     #[arg(long, default_value_t = 300)]
     runs: usize,
@@ -66,7 +69,7 @@ async fn main() {
         processes(&arguments).await;
     }
     if wanted(Part::Server) {
-        paced::measure(&arguments.server, event).await;
+        paced::measure(&arguments.server, &arguments.floor, event).await;
     }
 }
 
