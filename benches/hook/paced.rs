@@ -37,7 +37,9 @@ pub(crate) async fn measure(program: &Path, floor: &Path, event: impl Fn(usize) 
         let print = |what: &str, times: &Times| {
             let (half, most) = (times.quantile(50), times.quantile(99));
             let (of_half, of_most) = (half / commit.quantile(50), most / commit.quantile(50));
-            println!("| {store:?} | {what} | {half:.2} ms | {most:.2} ms | {of_half:.1} x | {of_most:.1} x |");
+            println!(
+                "| {store:?} | {what} | {half:.2} ms | {most:.2} ms | {of_half:.1} x | {of_most:.1} x |"
+            );
         };
         print("one durable commit of one row", &commit);
         let least = Floor::start(floor, database.as_ref());

@@ -12,7 +12,7 @@ select id, session_id, tool_use_id, subtask_id, exit_code, exit_code = 0 and out
 
 -- `limit 1` keeps the planner from reading a whole table into a hash for a handful of names.
 -- name: load_known_agents
-select a, null::text, null::uuid from unnest(:agents::text[]) as a
+select a from unnest(:agents::text[]) as a
 where coalesce(
     (select 1 from agent_messages where from_agent_id = a limit 1),
     (select 1 from sessions where id = a limit 1),
@@ -22,15 +22,6 @@ where coalesce(
     (select 1 from agent_channels where agent_id = a limit 1),
     (select 1 from message_reads where agent_id = a limit 1)
 ) is not null
-union all
--- Names may be types; then these are the agents at work.
-select * from (
-    select distinct s.agent_type, s.agent_id, r.project_id from subtasks s
-    join task_lists t on t.id = s.task_list_id join requests r on r.id = t.request_id
-    where s.status in ('running', 'paused', 'blocked') and s.agent_type = any (:agents::text[])
-        and s.agent_id <> s.agent_type
-    limit 1000
-) as open_agents
 
 -- 4096 keys, because a batch may name any number of sessions and the server's table of locks has an end; two names
 -- that share a key only wait for each other. Locks, in key order, what the batch decides on: the given keys, and the sessions that the given rows belong to.

@@ -8,7 +8,7 @@ select id, session_id, tool_use_id, subtask_id, exit_code, exit_code = 0 and out
 )
 
 -- name: load_known_agents
-select a.value, null, null from json_each(:agents) a
+select a.value from json_each(:agents) a
 where exists (select 1 from subtasks where agent_id = a.value)
     or exists (select 1 from subtasks where agent_type = a.value)
     or exists (select 1 from sessions where id = a.value)
@@ -16,15 +16,6 @@ where exists (select 1 from subtasks where agent_id = a.value)
     or exists (select 1 from agent_messages where from_agent_id = a.value)
     or exists (select 1 from agent_channels where agent_id = a.value)
     or exists (select 1 from message_reads where agent_id = a.value)
-union all
--- Names may be types; then these are the agents at work.
-select * from (
-    select distinct s.agent_type, s.agent_id, r.project_id from subtasks s
-    join task_lists t on t.id = s.task_list_id join requests r on r.id = t.request_id
-    where s.status in ('running', 'paused', 'blocked') and s.agent_type in (select value from json_each(:agents))
-        and s.agent_id <> s.agent_type
-    limit 1000
-) as open_agents
 
 -- name: hourly_actions
 select created_at / 3600000000 * 3600000000, count(*) from actions where created_at >= :since

@@ -161,7 +161,8 @@ pub struct SentMessage {
     pub expires_at: Option<Timestamp>,
     /// Whether it is for everybody.
     pub is_broadcast: bool,
-    /// Whether anything was ever heard of the recipient; absent for messages to everybody.
+    /// Whether anything is known of the recipient; absent for messages to everybody. Where another node has just removed
+    /// the last of it, it counts as known for up to ten seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_recipient: Option<bool>,
 }

@@ -10,7 +10,7 @@ use crate::api::input::FieldValue;
 use crate::api::messages::{
     Inbox, MessageContent, MessageInbox, MessageList, MessageSend, MessageView, SentMessage,
 };
-use crate::api::subtasks::SubtaskCreate;
+use crate::api::subtasks::{SubtaskCreate, SubtaskDelete};
 use crate::error::ErrorKind;
 use crate::id::MessageId;
 use crate::model::{SubtaskStatus, Topic};
@@ -116,9 +116,14 @@ pub async fn unknown_recipients_are_accepted_and_reported(api: &impl Api) {
     let (from, known, unknown) = (fixture.name("from"), fixture.name("known"), fixture.name("unknown"));
     let tree = fixture.tree(api).await;
     let subtask = SubtaskCreate { agent_id: Some(known.clone()), ..inputs::subtask(tree.task.id) };
-    must(api.execute(subtask).await, "creating a subtask for the agent");
+    let subtask = must(api.execute(subtask).await, "creating a subtask for the agent").subtask;
+    for _ in 0..2 {
+        let sent = send(api, direct(&from, &known)).await;
+        assert_eq!(sent.known_recipient, Some(true), "an agent with a subtask is known");
+    }
+    must(api.execute(SubtaskDelete { id: subtask.subtask.id }).await, "removing the subtask");
     let sent = send(api, direct(&from, &known)).await;
-    assert_eq!(sent.known_recipient, Some(true), "an agent with a subtask is known");
+    assert_eq!(sent.known_recipient, Some(false), "nothing is left of the agent but mail to it");
     let sent = send(api, direct(&from, &unknown)).await;
     assert_eq!(sent.known_recipient, Some(false), "an agent that nothing was heard of is not known");
     assert_eq!(ids(&read(api, own_inbox(&unknown)).await.messages), [sent.id], "but its mail waits for it");

@@ -5,6 +5,7 @@ use super::unknown_parent;
 use crate::api::messages::{MessageSend, MessageSent, SentMessage};
 use crate::error::Result;
 use crate::id::{MessageId, ProjectId};
+use crate::json::JsonObject;
 use crate::model::Message;
 use crate::storage::{Command, Footprint, State, agent_channels};
 use crate::time::Timestamp;
@@ -27,14 +28,15 @@ pub(super) fn message_channels(message: &Message) -> impl Iterator<Item = String
 
 /// Says that there is a new message.
 pub(super) fn announce_message(state: &mut State, message: &Message) {
-    let summary = json!({
-        "id": message.id,
-        "from": message.from_agent,
-        "to": message.to_agent,
-        "topic": message.topic,
-    });
-    let mut data = summary.clone();
-    data["priority"] = json!(message.priority);
+    let members = |priority| Announced {
+        from: message.from_agent.as_deref(),
+        id: message.id,
+        priority,
+        to: message.to_agent.as_deref(),
+        topic: message.topic.as_deref(),
+    };
+    let data = JsonObject::from_members(&members(Some(message.priority)));
+    let summary = JsonObject::from_members(&members(None));
     // Mail to a type reaches the agents of that type that are at work in the project.
     let is_meant = |(kind, _, project): &&(String, String, Option<ProjectId>)| {
         Some(kind) == message.to_agent.as_ref()
@@ -42,7 +44,18 @@ pub(super) fn announce_message(state: &mut State, message: &Message) {
     };
     let at_work: Vec<String> =
         state.open_agents.iter().filter(is_meant).map(|(_, agent, _)| format!("agents/{agent}")).collect();
-    state.emit("message.new", message_channels(message).chain(at_work), data, summary);
+    state.emit_raw("message.new", message_channels(message).chain(at_work), data, summary);
+}
+
+/// What is said of a new message; in the order of its members, as everywhere.
+#[derive(Serialize)]
+struct Announced<'a> {
+    from: Option<&'a str>,
+    id: MessageId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    to: Option<&'a str>,
+    topic: Option<&'a str>,
 }
 
 impl Command for SendMessage {

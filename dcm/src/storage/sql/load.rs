@@ -79,6 +79,7 @@ pub(super) enum Load {
     Messages,
     MessageReads,
     KnownAgents,
+    OpenAgents,
     Subscriptions,
     Blockings,
     Compactions,
@@ -93,9 +94,14 @@ pub(super) enum Load {
 }
 
 /// The queries for `footprint`; only those that have something to look for. `attempt` is one more lock to take, where
-/// locks are taken at all: whoever gets it later knows that the transaction has ended.
+/// locks are taken at all: whoever gets it later knows that the transaction has ended. Names in `heard_of` are known.
 #[expect(clippy::too_many_lines, reason = "one entry for each kind of row, and nothing else")]
-pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String>) -> Vec<(Load, Statement)> {
+pub(super) fn load(
+    footprint: &Footprint,
+    heard_of: &BTreeSet<String>,
+    now: Timestamp,
+    attempt: Option<String>,
+) -> Vec<(Load, Statement)> {
     use crate::id::{
         ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
     };
@@ -221,10 +227,16 @@ pub(super) fn load(footprint: &Footprint, now: Timestamp, attempt: Option<String
             .with("messages", uuids(&read_messages, MessageId::as_uuid))
             .with("agents", texts(readers)),
     );
+    let unsure: Vec<&String> = f.agents.difference(heard_of).collect();
     add(
         Load::KnownAgents,
+        !unsure.is_empty(),
+        Statement::new("load_known_agents").with("agents", texts(unsure)),
+    );
+    add(
+        Load::OpenAgents,
         !f.agents.is_empty(),
-        Statement::new("load_known_agents").with("agents", texts(&f.agents)),
+        Statement::new("load_open_agents").with("agents", texts(&f.agents)),
     );
     add(
         Load::Subscriptions,
@@ -353,11 +365,10 @@ pub(super) fn fill(state: &mut State, kind: Load, rows: Vec<Row>) -> Result<()> 
                 state.message_reads.load(mark, row.time(2)?);
             }
             Load::KnownAgents => {
-                let name = row.text(0)?;
-                match row.opt_text(1)? {
-                    None => drop(state.known_agents.insert(name)),
-                    Some(agent) => state.open_agents.push((name, agent, row.opt_id(2)?)),
-                }
+                state.known_agents.insert(row.text(0)?);
+            }
+            Load::OpenAgents => {
+                state.open_agents.push((row.text(0)?, row.text(1)?, row.opt_id(2)?));
             }
             Load::Subscriptions => {
                 let subscription = Subscription::from_row(row)?;

@@ -4,6 +4,7 @@ mod announce;
 mod brief;
 pub(crate) mod driver;
 mod flush;
+mod heard_of;
 mod lessons;
 mod load;
 mod log;

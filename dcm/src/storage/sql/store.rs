@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::announce::{Announcements, Turn};
 use super::driver::{Driver, TransactError};
 use super::flush::flush;
+use super::heard_of::HeardOf;
 use super::load::{Load, fill, load};
 use super::value::{Row, Statement, Value};
 use crate::error::{Error, Result};
@@ -25,12 +26,13 @@ pub(crate) struct SqlStore<D> {
     max_retries: u32,
     /// What other nodes are told, where there may be some.
     pub(super) announcements: Option<Arc<Announcements>>,
+    heard_of: Arc<HeardOf>,
 }
 
 impl<D: Driver> SqlStore<D> {
     /// A store that tries a transaction that had no effect again, at most `max_retries` times.
     pub(crate) fn new(driver: D, max_retries: u32) -> Self {
-        Self { driver, max_retries, announcements: None }
+        Self { driver, max_retries, announcements: None, heard_of: Arc::default() }
     }
 
     /// Tells other nodes when there is something new in the log; `node` is what this one is called.
@@ -52,6 +54,8 @@ struct Decided {
     events: Vec<NewEvent>,
     /// Whether it tells other nodes.
     turn: Option<Turn>,
+    /// Whether it removes rows.
+    removes: bool,
 }
 
 /// How long to wait before other nodes are told again, when that failed.
@@ -64,8 +68,10 @@ impl<D: Driver> SqlStore<D> {
     /// Runs a batch once. When the fate of its COMMIT is not known, its events tell: they are in the log or not.
     async fn transact(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
         let attempt = D::NEEDS_LOCKS.then(|| format!("attempt:{}", batch.attempt()));
+        let (footprint, heard_of) = (batch.footprint(), Arc::clone(&self.heard_of));
+        let trusted = heard_of.among(&footprint.agents, batch.now());
         let (kinds, statements): (Vec<Load>, Vec<Statement>) =
-            load(&batch.footprint(), batch.now(), attempt.clone()).into_iter().unzip();
+            load(&footprint, &trusted, batch.now(), attempt.clone()).into_iter().unzip();
         let listener = batch.listener().cloned();
         let tell = listener.is_some();
         let announcements = self.announcements.clone();
@@ -77,7 +83,10 @@ impl<D: Driver> SqlStore<D> {
             for (kind, rows) in kinds.into_iter().zip(answers) {
                 fill(&mut state, kind, rows)?;
             }
+            heard_of.note(state.known_agents.iter(), &trusted, batch.now());
+            state.known_agents.extend(trusted);
             let decision = batch.decide(state);
+            let removes = decision.changes.removes_rows();
             let mark = decision.changes.events.first().map(|event| (event.id, event.at));
             let events = if tell { decision.changes.events.clone() } else { Vec::new() };
             let mut statements =
@@ -86,11 +95,14 @@ impl<D: Driver> SqlStore<D> {
             let turn = told.as_ref().map(|told| told.turn());
             statements.extend(told.filter(|_| turn.is_some_and(|turn| turn.tells)).map(|told| wake(&told)));
             *kept.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Decided { outcomes: decision.outcomes, mark, events, turn });
+                Some(Decided { outcomes: decision.outcomes, mark, events, turn, removes });
             Ok(((), statements))
         };
         let outcome = self.driver.transact(statements, decide).await;
         let decided = decided.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if decided.as_ref().is_some_and(|decided| decided.removes) {
+            self.heard_of.forget();
+        }
         if let (Some(told), Some(turn)) = (&self.announcements, decided.as_ref().and_then(|it| it.turn)) {
             told.ended(turn, outcome.is_ok());
         }
