@@ -8,6 +8,7 @@ use crate::api::blocking::Block;
 use crate::api::messages::{MessageContent, MessageSend};
 use crate::model::Topic;
 use crate::storage::sql::{SqlStore, SqliteDriver};
+use crate::storage::{BoxFuture, ChannelChanges, ChannelRow, LogHead, LogPage, LogStore};
 use crate::{Dcm, EngineConfig, EventId, IdSource, JsonObject, SystemClock, Timestamp};
 
 fn message(text: &str) -> MessageSend {
@@ -269,5 +270,59 @@ async fn where_nobody_listens_the_log_is_passed_over() {
     assert_eq!(event(&mut follower).await.position.seq, end.seq + 1);
     assert!(feed.inner.window.read().unwrap().knows(end), "it is read for them");
     running.abort();
+    dcm.close().await;
+}
+
+/// A log that leaves to the trait what it need not say itself.
+struct Plain(Arc<dyn Storage>);
+
+impl LogStore for Plain {
+    fn log_head(&self) -> BoxFuture<'_, Result<LogHead>> {
+        self.0.log_head()
+    }
+
+    fn log_page(&self, after: i64, channels: Vec<String>, limit: u32) -> BoxFuture<'_, Result<LogPage>> {
+        self.0.log_page(after, channels, limit)
+    }
+
+    fn raise_epoch(&self, epoch: i64) -> BoxFuture<'_, Result<()>> {
+        self.0.raise_epoch(epoch)
+    }
+
+    fn agent_channels(&self, agent: String) -> BoxFuture<'_, Result<Vec<ChannelRow>>> {
+        self.0.agent_channels(agent)
+    }
+
+    fn save_agent_channels(&self, changes: ChannelChanges, now: Timestamp) -> BoxFuture<'_, Result<()>> {
+        self.0.save_agent_channels(changes, now)
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_look_for_names_finds_the_same_events() {
+    const NAMES: &[&str] = &["message.new"];
+    async fn named(log: &dyn LogStore) -> Vec<i64> {
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let page = log.log_page_named(after, NAMES, 4).await.unwrap();
+            assert!(page.events.iter().all(|event| event.name == NAMES[0] && event.seq > after));
+            found.extend(page.events.iter().map(|event| event.seq));
+            if page.looked_to >= page.head.seq {
+                return found;
+            }
+            assert!(page.looked_to > after, "each look gets on");
+            after = page.looked_to;
+        }
+    }
+    let (store, dcm) = embedded().await;
+    for number in 0..21 {
+        dcm.block(block(number)).await.unwrap();
+        if number % 7 == 3 {
+            dcm.message_send(message("x")).await.unwrap();
+        }
+    }
+    let found = named(&*store).await;
+    assert_eq!(found.len(), 3);
+    assert_eq!(named(&Plain(store)).await, found);
     dcm.close().await;
 }
