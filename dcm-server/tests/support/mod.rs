@@ -33,9 +33,12 @@ pub async fn start(role: Role, config: ServerConfig) -> Server {
 }
 
 pub async fn start_with(role: Role, config: ServerConfig, engine: EngineConfig) -> Server {
+    start_on(role, config, Dcm::open_in_memory(engine).await.unwrap()).await
+}
+
+pub async fn start_on(role: Role, config: ServerConfig, dcm: Dcm) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let dcm = Dcm::open_in_memory(engine).await.unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(serve(listener, role, dcm, Arc::new(config), stopped));
     Server { address, stop: Some(stop), serving }
