@@ -1,10 +1,11 @@
 -- Reads whose text differs between the dialects.
 
+-- Pair by pair: two lists would be every key in every session. `cross join` begins with the pairs.
 -- name: load_actions
 select id, session_id, tool_use_id, subtask_id, exit_code, exit_code = 0 and output is null and duration_ms is null from actions where id in (
     select id from actions where false
     union all select id from actions where id in (:actions*) --? actions
-    union all select id from actions where session_id in (:action_key_sessions*) and tool_use_id in (:action_keys*) --? action_keys
+    union all select a.id from json_each(:action_key_pairs) p cross join actions a on a.session_id = p.value ->> 0 and a.tool_use_id = p.value ->> 1 and a.tool_use_id is not null --? action_key_pairs
 )
 
 -- name: load_known_agents

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use super::rows::FromRow;
 use super::value::{Row, Statement, Value};
 use crate::error::Result;
@@ -34,6 +36,11 @@ fn firsts(pairs: &BTreeSet<(String, String)>) -> Value {
 /// Both members of every pair, each in a list, in the same order.
 fn halves(pairs: &BTreeSet<(String, String)>) -> (Value, Value) {
     (list(pairs.iter().map(|(first, _)| first)), list(pairs.iter().map(|(_, second)| second)))
+}
+
+/// Every pair as a JSON array: where lists are JSON, only so two members can be told to belong together.
+fn json_pairs(pairs: &BTreeSet<(String, String)>) -> Value {
+    list(&pairs.iter().map(|pair| json!(pair).to_string()).collect::<Vec<_>>())
 }
 
 fn seconds(pairs: &BTreeSet<(String, String)>) -> Value {
@@ -195,7 +202,8 @@ pub(super) fn load(
         Statement::new("load_actions")
             .with("actions", uuids(&f.actions, ActionId::as_uuid))
             .with("action_key_sessions", action_keys.0)
-            .with("action_keys", action_keys.1),
+            .with("action_keys", action_keys.1)
+            .with("action_key_pairs", json_pairs(&f.action_keys)),
     );
     // Session by session, as each has an instant of its own; there is one only where a failure is told.
     for (session, since) in &f.later_successes {
