@@ -81,13 +81,14 @@ select session_id, count(*) from actions where session_id in (:action_sessions*)
 select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at
 from agent_messages where id in (:messages*)
 
--- Names may be types; then these are the agents at work. One table, so that its index of types is where it begins,
--- whatever is known of the others.
+-- Names may be types; then these are the agents at work, looked for among the open subtasks, which are few. What was
+-- adopted without a request is nobody's work.
 -- name: load_open_agents
 select distinct s.agent_type, s.agent_id,
     (select r.project_id from task_lists t join requests r on r.id = t.request_id where t.id = s.task_list_id)
 from subtasks s
 where s.status in ('running', 'paused', 'blocked') and s.agent_type in (:agents*) and s.agent_id <> s.agent_type
+    and s.session_id is not null
 limit 1000
 
 -- name: load_message_reads

@@ -161,8 +161,7 @@ pub struct SentMessage {
     pub expires_at: Option<Timestamp>,
     /// Whether it is for everybody.
     pub is_broadcast: bool,
-    /// Whether anything is known of the recipient; absent for messages to everybody. Where another node has just removed
-    /// the last of it, it counts as known for up to ten seconds.
+    /// Whether anything is known of the recipient, or was a few seconds ago; absent for messages to everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_recipient: Option<bool>,
 }

@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::time::Timestamp;
 
-/// How long a name is taken for known after it was found, in milliseconds: so long others may have removed all of it.
-const TRUSTED_MS: i64 = 10_000;
+/// How long a name is taken for known after it was found, in milliseconds; meanwhile the last of it may be removed.
+const TRUSTED_MS: i64 = 5_000;
 /// The most names; beyond it all are found again.
 const MOST: usize = 4096;
 
 /// Agents that the store has been found to know, so that it need not be asked again for each message to one of them.
 ///
-/// What is removed by this process is forgotten at once.
+/// Removals do not matter here: other nodes remove rows as well, and a sender is told what was so a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct HeardOf {
     found: Mutex<HashMap<String, Timestamp>>,
@@ -51,11 +51,6 @@ impl HeardOf {
             found.insert(name.clone(), now);
         }
     }
-
-    /// Looks for every name anew: rows were removed.
-    pub(super) fn forget(&self) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
 }
 
 #[cfg(test)]
@@ -79,8 +74,6 @@ mod tests {
         heard_of.note(both.iter(), &names(["a"]), later);
         assert_eq!(heard_of.among(&both, begin.plus_millis(TRUSTED_MS)), names(["b"]));
         assert_eq!(heard_of.among(&both, begin.plus_millis(-1)), none, "the clock was set back");
-        heard_of.forget();
-        assert_eq!(heard_of.among(&both, later), none);
     }
 
     #[test]

@@ -54,8 +54,6 @@ struct Decided {
     events: Vec<NewEvent>,
     /// Whether it tells other nodes.
     turn: Option<Turn>,
-    /// Whether it removes rows.
-    removes: bool,
 }
 
 /// How long to wait before other nodes are told again, when that failed.
@@ -86,7 +84,6 @@ impl<D: Driver> SqlStore<D> {
             heard_of.note(state.known_agents.iter(), &trusted, batch.now());
             state.known_agents.extend(trusted);
             let decision = batch.decide(state);
-            let removes = decision.changes.removes_rows();
             let mark = decision.changes.events.first().map(|event| (event.id, event.at));
             let events = if tell { decision.changes.events.clone() } else { Vec::new() };
             let mut statements =
@@ -95,14 +92,11 @@ impl<D: Driver> SqlStore<D> {
             let turn = told.as_ref().map(|told| told.turn());
             statements.extend(told.filter(|_| turn.is_some_and(|turn| turn.tells)).map(|told| wake(&told)));
             *kept.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Decided { outcomes: decision.outcomes, mark, events, turn, removes });
+                Some(Decided { outcomes: decision.outcomes, mark, events, turn });
             Ok(((), statements))
         };
         let outcome = self.driver.transact(statements, decide).await;
         let decided = decided.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if decided.as_ref().is_some_and(|decided| decided.removes) {
-            self.heard_of.forget();
-        }
         if let (Some(told), Some(turn)) = (&self.announcements, decided.as_ref().and_then(|it| it.turn)) {
             told.ended(turn, outcome.is_ok());
         }

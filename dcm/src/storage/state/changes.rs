@@ -110,18 +110,6 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Whether rows are removed, apart from actions and compactions.
-    pub(crate) fn removes_rows(&self) -> bool {
-        !(self.projects.removed.is_empty()
-            && self.sessions.removed.is_empty()
-            && self.requests.removed.is_empty()
-            && self.tasks.removed.is_empty()
-            && self.subtasks.removed.is_empty()
-            && self.messages.removed.is_empty()
-            && self.subscriptions.removed.is_empty()
-            && self.blockings.removed.is_empty())
-    }
-
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -113,7 +113,7 @@ pub struct State {
     pub messages: Table<MessageId, Message>,
     /// Reading marks.
     pub message_reads: Table<(MessageId, String), Timestamp>,
-    /// Which of the names in [`Footprint::agents`] were ever heard of.
+    /// Which of the names in [`Footprint::agents`] are known. A store may say so for some seconds after it was true.
     pub known_agents: BTreeSet<String>,
     /// Agents at work whose type is one of the names in [`Footprint::agents`]: type, agent, project.
     pub open_agents: Vec<(String, String, Option<ProjectId>)>,
