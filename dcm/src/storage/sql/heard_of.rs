@@ -32,19 +32,14 @@ impl HeardOf {
         names.iter().filter(is_trusted).cloned().collect()
     }
 
-    /// Notes what was found at `now`; what was trusted already stays as old as it is.
-    pub(super) fn note<'a>(
-        &self,
-        names: impl Iterator<Item = &'a String>,
-        trusted: &BTreeSet<String>,
-        now: Timestamp,
-    ) {
-        let mut new = names.filter(|name| !trusted.contains(*name)).peekable();
-        if new.peek().is_none() {
+    /// Notes what was found at `now`; not what is only trusted, or it would be trusted for ever.
+    pub(super) fn note<'a>(&self, names: impl IntoIterator<Item = &'a String>, now: Timestamp) {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_none() {
             return;
         }
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in new {
+        for name in names {
             if found.len() >= MOST {
                 found.clear();
             }
@@ -54,8 +49,18 @@ impl HeardOf {
 }
 
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
     use super::*;
+    use crate::api::{
+        messages::MessageSend,
+        sessions::{SessionCreate, SessionDelete},
+    };
+    use crate::{Dcm, EngineConfig, ManualClock};
 
     fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
         names.map(str::to_owned).into()
@@ -67,12 +72,11 @@ mod tests {
         let begin = Timestamp::from_millis(1_000_000);
         let (both, none) = (names(["a", "b"]), BTreeSet::new());
         assert_eq!(heard_of.among(&both, begin), none);
-        heard_of.note(names(["a"]).iter(), &none, begin);
-        let later = begin.plus_millis(TRUSTED_MS - 1);
-        assert_eq!(heard_of.among(&both, later), names(["a"]));
-        // Found again only because it was trusted.
-        heard_of.note(both.iter(), &names(["a"]), later);
-        assert_eq!(heard_of.among(&both, begin.plus_millis(TRUSTED_MS)), names(["b"]));
+        heard_of.note(&names(["a"]), begin);
+        let end = begin.plus_millis(TRUSTED_MS);
+        heard_of.note(&names(["b"]), end.plus_millis(-1));
+        assert_eq!(heard_of.among(&both, end.plus_millis(-1)), both);
+        assert_eq!(heard_of.among(&both, end), names(["b"]));
         assert_eq!(heard_of.among(&both, begin.plus_millis(-1)), none, "the clock was set back");
     }
 
@@ -81,7 +85,34 @@ mod tests {
         let heard_of = HeardOf::default();
         let begin = Timestamp::from_millis(1_000_000);
         let many: BTreeSet<String> = (0..=MOST).map(|number| format!("{number:06}")).collect();
-        heard_of.note(many.iter(), &BTreeSet::new(), begin);
+        heard_of.note(&many, begin);
         assert_eq!(heard_of.among(&many, begin).len(), 1);
+    }
+
+    /// What is trusted is asked for again in time, however often it is used meanwhile.
+    #[tokio::test]
+    async fn a_recipient_that_was_removed_is_known_for_some_seconds_more() {
+        let config = EngineConfig::default();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
+        let store = Dcm::memory_store(&config).await.unwrap();
+        let dcm = Dcm::with_store_and_clock(store, Arc::clone(&clock) as _, config).await.unwrap();
+        let session: SessionCreate = serde_json::from_value(json!({"id": "b"})).unwrap();
+        dcm.session_create(session).await.unwrap();
+        let is_known = async || {
+            let message = json!({
+                "from_agent": "a", "to_agent": "b", "topic": "workflow.progress", "content": {"n": 1}
+            });
+            let message: MessageSend = serde_json::from_value(message).unwrap();
+            dcm.message_send(message).await.unwrap().message.known_recipient
+        };
+        assert_eq!(is_known().await, Some(true));
+        dcm.session_delete(SessionDelete { id: "b".to_owned() }).await.unwrap();
+        for _ in 0..2 {
+            clock.advance_millis(TRUSTED_MS / 2 - 1);
+            assert_eq!(is_known().await, Some(true));
+        }
+        clock.advance_millis(2);
+        assert_eq!(is_known().await, Some(false));
+        dcm.close().await;
     }
 }

@@ -81,7 +81,7 @@ impl<D: Driver> SqlStore<D> {
             for (kind, rows) in kinds.into_iter().zip(answers) {
                 fill(&mut state, kind, rows)?;
             }
-            heard_of.note(state.known_agents.iter(), &trusted, batch.now());
+            heard_of.note(&state.known_agents, batch.now());
             state.known_agents.extend(trusted);
             let decision = batch.decide(state);
             let mark = decision.changes.events.first().map(|event| (event.id, event.at));
