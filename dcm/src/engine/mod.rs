@@ -2,8 +2,8 @@
 
 mod briefing;
 mod config;
-mod crowd;
 mod delivering;
+mod dispatch;
 mod events;
 mod health;
 mod hooks;

@@ -1,93 +1,56 @@
-//! The one way to write: commands wait in bounded queues and are committed in groups.
+//! The one way to write: commands wait in a bounded queue and are committed in groups.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::crowd::Crowd;
+use super::dispatch::{Committer, Dispatcher, Job};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Feed;
 use crate::id::IdSource;
-use crate::storage::{
-    AnyOutcome, Batch, Command, CommitListener, Footprint, IdempotencyKey, Storage, Submitted,
-};
+use crate::storage::{Command, Footprint, IdempotencyKey, Storage, Submitted};
 use crate::time::Clock;
 
 /// Commands that may wait; beyond it callers are told to come back.
 const QUEUE: usize = 4096;
-/// With so many in the first queue the others are used, too: its batch may be waiting for something.
-const BACKLOG: usize = 64;
-/// Commands in one commit: enough to share its cost, few enough to keep it short.
-const BATCH: usize = 256;
 
-struct Job {
-    command: Submitted,
-    reply: oneshot::Sender<Result<AnyOutcome>>,
-}
-
-/// A handle to the queues; cheap to clone.
-///
-/// A store that can commit several batches side by side has a queue, and a task that commits, for each; the others are
-/// used only while there is [much to write](Crowd). Then commands of one session go the same way: on two ways they would
-/// only wait for each other's lock. What must keep an order among itself always does.
+/// A handle to the queue; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    lanes: Vec<mpsc::Sender<Job>>,
-    next: Arc<AtomicUsize>,
-    crowd: Arc<Crowd>,
-}
-
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.command.fmt(f)
-    }
+    queue: mpsc::Sender<Job>,
+    /// Whether batches are committed side by side, so that something could be overtaken.
+    many_lanes: bool,
 }
 
 impl Writer {
-    /// Starts the tasks that commit. They end when every [`Writer`] is dropped, after committing what waits.
+    /// Starts the task that commits. It ends when every [`Writer`] is dropped, after committing what waits.
     pub(crate) fn start(
         store: &Arc<dyn Storage>,
         clock: &Arc<dyn Clock>,
         ids: &IdSource,
         feed: &Feed,
     ) -> (Self, JoinSet<()>) {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let committer = Committer {
+            store: Arc::clone(store),
+            clock: Arc::clone(clock),
+            ids: ids.clone(),
+            feed: feed.clone(),
+        };
         let mut tasks = JoinSet::new();
-        let crowd = Arc::new(Crowd::default());
-        let lanes = (0..store.write_lanes().max(1))
-            .map(|_| {
-                let (queue, waiting) = mpsc::channel(QUEUE);
-                let (store, clock, crowd) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&crowd));
-                tasks.spawn(commit_what_waits(waiting, store, clock, ids.clone(), feed.clone(), crowd));
-                queue
-            })
-            .collect();
-        (Self { lanes, next: Arc::default(), crowd }, tasks)
+        tasks.spawn(Dispatcher::new(waiting, committer).run());
+        (Self { queue, many_lanes: store.write_lanes() > 1 }, tasks)
     }
 
-    /// The queue for a command: by what it keeps an order with or by its session where it has one, else in turn.
-    fn lane(&self, command: &impl Command) -> &mpsc::Sender<Job> {
-        let lanes = self.lanes.len();
-        if lanes == 1 {
-            return &self.lanes[0];
+    /// What a command keeps an order with: its sequence or its session, where it has one.
+    fn order(&self, command: &impl Command) -> Option<String> {
+        if !self.many_lanes {
+            return None;
         }
         let mut footprint = Footprint::default();
         command.footprint(&mut footprint);
-        let waiting = self.lanes[0].max_capacity() - self.lanes[0].capacity();
-        if footprint.sequence.is_none() && !self.crowd.is_crowded() && waiting < BACKLOG {
-            return &self.lanes[0];
-        }
-        let place = footprint.sessions.first().or(footprint.sequence.as_ref()).map_or_else(
-            || self.next.fetch_add(1, Ordering::Relaxed),
-            |session| {
-                let mut hasher = DefaultHasher::new();
-                session.hash(&mut hasher);
-                usize::try_from(hasher.finish() >> 32).unwrap_or(0)
-            },
-        );
-        &self.lanes[place % lanes]
+        footprint.sessions.pop_first().or(footprint.sequence)
     }
 
     /// Commits a command and answers its outcome.
@@ -97,15 +60,15 @@ impl Writer {
         key: Option<IdempotencyKey>,
     ) -> Result<C::Outcome> {
         let (reply, outcome) = oneshot::channel();
-        self.lane(&command).try_send(Job { command: Submitted::new(command, key), reply }).map_err(
-            |error| match error {
-                mpsc::error::TrySendError::Full(_) => {
-                    Error::new(ErrorKind::Unavailable, "too many writes are waiting, try again shortly")
-                        .with_retry_after(1)
-                }
-                mpsc::error::TrySendError::Closed(_) => Error::unavailable("the writer has ended"),
-            },
-        )?;
+        let order = self.order(&command);
+        let job = Job { command: Submitted::new(command, key), order, reply };
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                Error::new(ErrorKind::Unavailable, "too many writes are waiting, try again shortly")
+                    .with_retry_after(1)
+            }
+            mpsc::error::TrySendError::Closed(_) => Error::unavailable("the writer has ended"),
+        })?;
         let outcome =
             outcome.await.map_err(|_| Error::unavailable("the writer ended before it answered"))??;
         outcome
@@ -115,102 +78,41 @@ impl Writer {
     }
 }
 
-/// Commits what waits in one queue, in groups, until nobody can put anything into it.
-async fn commit_what_waits(
-    mut waiting: mpsc::Receiver<Job>,
-    store: Arc<dyn Storage>,
-    clock: Arc<dyn Clock>,
-    ids: IdSource,
-    feed: Feed,
-    crowd: Arc<Crowd>,
-) {
-    let mut jobs = Vec::with_capacity(BATCH);
-    while waiting.recv_many(&mut jobs, BATCH).await > 0 {
-        crowd.note(jobs.len());
-        let mut rest = jobs.drain(..).peekable();
-        while let Some(first) = rest.next() {
-            let alone = first.command.alone();
-            let mut group = vec![first];
-            while let Some(next) = rest.next_if(|next| !alone && !next.command.alone()) {
-                group.push(next);
-            }
-            commit_together(group, &*store, &*clock, &ids, &feed).await;
-        }
-    }
-}
-
-/// Commits one batch and answers everybody who waits for it.
-async fn commit_together(
-    jobs: Vec<Job>,
-    store: &dyn Storage,
-    clock: &dyn Clock,
-    ids: &IdSource,
-    feed: &Feed,
-) {
-    let (commands, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
-    let told = Arc::new(AtomicBool::new(false));
-    let tell = {
-        let (told, listener) = (Arc::clone(&told), feed.listener());
-        CommitListener::new(move |events| {
-            told.store(true, Ordering::Relaxed);
-            listener.committed(events);
-        })
-    };
-    let batch = Batch::new(commands, clock.now(), ids.clone()).with_listener(tell);
-    match store.commit(batch).await {
-        Ok(outcomes) => {
-            // A store that does not tell, or that had to look whether the commit happened.
-            if !told.load(Ordering::Relaxed) {
-                feed.nudge();
-            }
-            for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                // A caller that went away does not need the answer.
-                let _ = reply.send(outcome);
-            }
-        }
-        Err(error) => {
-            tracing::error!(?error, commands = replies.len(), "a batch was not committed");
-            for reply in replies {
-                let _ = reply.send(Err(copy(&error)));
-            }
-        }
-    }
-}
-
-/// The same failure for another caller; the source was logged once.
-fn copy(error: &Error) -> Error {
-    let copy = Error::new(error.kind(), error.message());
-    match error.retry_after_seconds() {
-        Some(seconds) => copy.with_retry_after(seconds),
-        None => copy,
-    }
-}
-
 #[cfg(test)]
 #[cfg(feature = "sqlite")]
 mod tests {
-    use futures_util::FutureExt;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use futures_util::stream::FuturesUnordered;
+    use futures_util::{FutureExt, StreamExt};
     use tokio::sync::Semaphore;
 
+    use super::super::dispatch::BESIDE;
     use super::*;
-    use crate::storage::{AgeLimits, BoxFuture, CommitStore, RetentionReport, State, StoreParts};
+    use crate::storage::{
+        AgeLimits, AnyOutcome, Batch, BoxFuture, CommitStore, RetentionReport, State, StoreParts,
+    };
     use crate::time::{SystemClock, Timestamp};
     use crate::{Dcm, EngineConfig};
 
-    /// A store whose commits wait until they may go on.
+    /// A store whose commits wait twice until they may go on: before they are decided and before they are written.
     struct Gated {
         inner: Arc<dyn CommitStore>,
-        begun: Semaphore,
-        gate: Semaphore,
+        begun: Mutex<mpsc::UnboundedSender<usize>>,
+        decide: Semaphore,
+        write: Semaphore,
         lanes: usize,
     }
 
     impl CommitStore for Gated {
         fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Vec<Result<AnyOutcome>>>> {
             Box::pin(async move {
-                self.begun.add_permits(1);
-                drop(self.gate.acquire().await);
-                self.inner.commit(batch).await
+                self.begun.lock().unwrap().send(batch.len()).unwrap();
+                self.decide.acquire().await.unwrap().forget();
+                let decision = batch.decide(batch.state());
+                self.write.acquire().await.unwrap().forget();
+                Ok(decision.outcomes)
             })
         }
 
@@ -245,91 +147,170 @@ mod tests {
         }
     }
 
-    /// Answers what it was given.
-    struct Echo(usize);
+    /// Answers what it was given, in the order of those with the same name.
+    struct Echo(usize, Option<&'static str>);
 
     impl Command for Echo {
         type Outcome = usize;
 
-        fn footprint(&self, _: &mut Footprint) {}
+        fn footprint(&self, footprint: &mut Footprint) {
+            footprint.sequence = self.1.map(str::to_owned);
+        }
 
         fn decide(&self, _: &mut State) -> Result<usize> {
             Ok(self.0)
         }
     }
 
-    /// A writer whose store commits as many batches side by side, and none before it may.
-    async fn gated(lanes: usize) -> (Arc<Gated>, Arc<dyn Storage>, Writer, JoinSet<()>) {
-        let parts = StoreParts::of(Dcm::memory_store(&EngineConfig::default()).await.unwrap());
-        let (begun, gate) = (Semaphore::new(0), Semaphore::new(0));
-        let gated = Arc::new(Gated { inner: Arc::clone(&parts.commits), begun, gate, lanes });
-        let store: Arc<dyn Storage> = Arc::new(StoreParts { commits: Arc::clone(&gated) as _, ..parts });
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ids = IdSource::new(Arc::clone(&clock));
-        let (feed, _handed) = Feed::open(Arc::clone(&store)).await.unwrap();
-        let (writer, tasks) = Writer::start(&store, &clock, &ids, &feed);
-        (gated, store, writer, tasks)
+    /// A writer on a store that waits at its gates.
+    struct Scene {
+        gated: Arc<Gated>,
+        store: Arc<dyn Storage>,
+        writer: Writer,
+        tasks: JoinSet<()>,
+        begun: mpsc::UnboundedReceiver<usize>,
+        answers: FuturesUnordered<BoxFuture<'static, usize>>,
+    }
+
+    impl Scene {
+        async fn with_lanes(lanes: usize) -> Self {
+            let parts = StoreParts::of(Dcm::memory_store(&EngineConfig::default()).await.unwrap());
+            let (sender, begun) = mpsc::unbounded_channel();
+            let gated = Arc::new(Gated {
+                inner: Arc::clone(&parts.commits),
+                begun: Mutex::new(sender),
+                decide: Semaphore::new(0),
+                write: Semaphore::new(0),
+                lanes,
+            });
+            let store: Arc<dyn Storage> = Arc::new(StoreParts { commits: Arc::clone(&gated) as _, ..parts });
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let ids = IdSource::new(Arc::clone(&clock));
+            let (feed, _handed) = Feed::open(Arc::clone(&store)).await.unwrap();
+            let (writer, tasks) = Writer::start(&store, &clock, &ids, &feed);
+            Self { gated, store, writer, tasks, begun, answers: FuturesUnordered::new() }
+        }
+
+        /// Gives the writer commands that answer these numbers; the answers come to `answers`.
+        fn submit(&mut self, numbers: std::ops::Range<usize>, sequence: Option<&'static str>) {
+            for number in numbers {
+                let writer = self.writer.clone();
+                let mut one: BoxFuture<'_, _> =
+                    Box::pin(async move { writer.commit(Echo(number, sequence), None).await.unwrap() });
+                assert!(one.as_mut().now_or_never().is_none(), "it is in the queue");
+                self.answers.push(one);
+            }
+        }
+
+        /// How many commands the next batch has that begins.
+        async fn next_batch(&mut self) -> usize {
+            tokio::time::timeout(Duration::from_secs(20), self.begun.recv()).await.unwrap().unwrap()
+        }
+
+        /// That no batch begins, although the writer had every chance.
+        async fn assert_that_none_begins(&mut self) {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            assert!(self.begun.try_recv().is_err(), "no batch begins now");
+        }
+
+        fn open_all(&self) {
+            self.gated.decide.add_permits(QUEUE);
+            self.gated.write.add_permits(QUEUE);
+        }
+
+        async fn end(mut self) {
+            drop(self.writer);
+            while self.tasks.join_next().await.is_some() {}
+            self.store.close().await;
+        }
+    }
+
+    // Time stands still in these, so that patience has no end.
+    #[tokio::test(start_paused = true)]
+    async fn the_next_batch_begins_when_the_one_before_is_decided_and_enough_waits() {
+        let mut scene = Scene::with_lanes(2).await;
+        scene.submit(0..1, None);
+        assert_eq!(scene.next_batch().await, 1);
+        scene.submit(1..2 * BESIDE, None);
+        scene.assert_that_none_begins().await;
+        scene.gated.decide.add_permits(1);
+        assert_eq!(scene.next_batch().await, 2 * BESIDE - 1, "all that waits goes together");
+        scene.gated.decide.add_permits(1);
+        scene.submit(100..200, None);
+        scene.assert_that_none_begins().await;
+        scene.gated.write.add_permits(1);
+        assert_eq!(scene.next_batch().await, 100, "there are two lanes and no more");
+        scene.open_all();
+        assert_eq!(scene.answers.by_ref().count().await, 2 * BESIDE + 100);
+        scene.end().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_batch_does_not_begin_beside_another() {
+        let mut scene = Scene::with_lanes(2).await;
+        scene.gated.decide.add_permits(1);
+        scene.submit(0..1, None);
+        assert_eq!(scene.next_batch().await, 1);
+        scene.submit(1..BESIDE, None);
+        scene.assert_that_none_begins().await;
+        scene.submit(BESIDE..BESIDE + 1, None);
+        assert_eq!(scene.next_batch().await, BESIDE);
+        scene.open_all();
+        assert_eq!(scene.answers.by_ref().count().await, BESIDE + 1);
+        scene.end().await;
     }
 
     #[tokio::test]
-    async fn a_second_lane_is_used_when_much_waits_for_the_first() {
-        let (gated, store, writer, mut tasks) = gated(2).await;
-        let mut waiting = Vec::new();
-        let mut submit = |count: usize| {
-            for number in 0..count {
-                let writer = writer.clone();
-                let mut one = Box::pin(async move { writer.commit(Echo(number), None).await });
-                assert!(one.as_mut().now_or_never().is_none());
-                waiting.push((number, one));
-            }
-        };
-        submit(1);
-        gated.begun.acquire().await.unwrap().forget();
-        submit(BACKLOG);
-        // The other task has had every chance to begin.
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
+    async fn a_batch_that_waits_for_a_lock_does_not_hold_up_the_others() {
+        let mut scene = Scene::with_lanes(2).await;
+        scene.submit(0..1, None);
+        assert_eq!(scene.next_batch().await, 1);
+        scene.submit(1..BESIDE + 1, None);
+        assert_eq!(scene.next_batch().await, BESIDE, "although the first is not decided");
+        scene.open_all();
+        assert_eq!(scene.answers.by_ref().count().await, BESIDE + 1);
+        scene.end().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_keeps_an_order_is_never_in_two_batches_at_once() {
+        let mut scene = Scene::with_lanes(2).await;
+        scene.gated.decide.add_permits(QUEUE);
+        scene.submit(0..1, Some("first"));
+        assert_eq!(scene.next_batch().await, 1);
+        for number in 0..BESIDE {
+            scene.submit(100 + number..101 + number, Some("first"));
+            scene.submit(200 + number..201 + number, Some("second"));
         }
-        assert_eq!(gated.begun.available_permits(), 0, "all of it waits for the batch that is under way");
-        submit(2);
-        let other = tokio::time::timeout(std::time::Duration::from_secs(20), gated.begun.acquire()).await;
-        other.expect("the second lane has begun a batch").unwrap().forget();
-        gated.gate.add_permits(QUEUE);
-        for (number, one) in waiting {
-            assert_eq!(one.await.unwrap(), number);
-        }
-        drop(writer);
-        while tasks.join_next().await.is_some() {}
-        store.close().await;
+        assert_eq!(scene.next_batch().await, BESIDE, "the others go on");
+        scene.assert_that_none_begins().await;
+        scene.gated.write.add_permits(QUEUE);
+        assert_eq!(scene.next_batch().await, BESIDE, "then those that were left");
+        let mut answers: Vec<usize> = scene.answers.by_ref().collect().await;
+        answers.retain(|number| *number < 200);
+        let mut sorted = answers.clone();
+        sorted.sort_unstable();
+        assert_eq!((answers.len(), &answers), (BESIDE + 1, &sorted), "in their order");
+        scene.end().await;
     }
 
     #[tokio::test]
     async fn what_does_not_fit_the_queue_is_refused_and_the_rest_is_committed() {
-        let (gated, store, writer, mut tasks) = gated(1).await;
-
-        let submit = |number| {
-            let writer = writer.clone();
-            let mut waiting = Box::pin(async move { writer.commit(Echo(number), None).await });
-            let at_once = waiting.as_mut().now_or_never();
-            (waiting, at_once)
-        };
+        let mut scene = Scene::with_lanes(1).await;
         // One is under way, so the queue behind it fills.
-        let first = submit(0);
-        gated.begun.acquire().await.unwrap().forget();
-        let mut accepted = vec![first];
-        accepted.extend((1..=QUEUE).map(submit));
-        assert!(accepted.iter().all(|(_, at_once)| at_once.is_none()), "there is room for them");
-        let Some(Err(refusal)) = submit(QUEUE + 1).1 else { panic!("there is no room for one more") };
+        scene.submit(0..1, None);
+        assert_eq!(scene.next_batch().await, 1);
+        scene.submit(1..QUEUE + 1, None);
+        let refusal = scene.writer.commit(Echo(QUEUE + 1, None), None).await.unwrap_err();
         assert_eq!((refusal.kind(), refusal.retry_after_seconds()), (ErrorKind::Unavailable, Some(1)));
 
-        gated.gate.add_permits(QUEUE);
-        for (number, (waiting, _)) in accepted.into_iter().enumerate() {
-            assert_eq!(waiting.await.unwrap(), number, "who was let in is answered");
-        }
-        let (waiting, _) = submit(7);
-        assert_eq!(waiting.await.unwrap(), 7, "there is room again");
-        drop(writer);
-        while tasks.join_next().await.is_some() {}
-        store.close().await;
+        scene.open_all();
+        let mut answers: Vec<usize> = scene.answers.by_ref().collect().await;
+        answers.sort_unstable();
+        assert_eq!(answers, (0..=QUEUE).collect::<Vec<_>>(), "who was let in is answered");
+        assert_eq!(scene.writer.commit(Echo(7, None), None).await.unwrap(), 7, "there is room again");
+        scene.end().await;
     }
 }

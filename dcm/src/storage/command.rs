@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use super::log::CommitListener;
 use super::state::{Changes, Footprint, Remembered, State};
@@ -116,6 +117,7 @@ pub struct Batch {
     now: Timestamp,
     ids: IdSource,
     listener: Option<CommitListener>,
+    decided: Option<Arc<Notify>>,
 }
 
 /// What the rules made of a batch.
@@ -131,13 +133,19 @@ impl Batch {
     /// A batch that is decided at `now`.
     #[must_use]
     pub fn new(commands: Vec<Submitted>, now: Timestamp, ids: IdSource) -> Self {
-        Self { commands, now, ids, listener: None }
+        Self { commands, now, ids, listener: None, decided: None }
     }
 
     /// Has `listener` told which events were committed, and where they stand in the log.
     #[must_use]
     pub fn with_listener(mut self, listener: CommitListener) -> Self {
         self.listener = Some(listener);
+        self
+    }
+
+    /// Has `decided` notified when the batch was decided: what is left is writing.
+    pub(crate) fn telling_when_decided(mut self, decided: Arc<Notify>) -> Self {
+        self.decided = Some(decided);
         self
     }
 
@@ -166,6 +174,7 @@ impl Batch {
             now: self.now,
             ids: self.ids.clone(),
             listener: self.listener.clone(),
+            decided: self.decided.clone(),
         })
     }
 
@@ -210,6 +219,9 @@ impl Batch {
                 state.undo();
             }
             outcomes.push(outcome);
+        }
+        if let Some(decided) = &self.decided {
+            decided.notify_one();
         }
         Decision { changes: state.into_changes(), outcomes }
     }

@@ -324,8 +324,8 @@ impl<D: Driver> CommitStore for SqlStore<D> {
     }
 
     fn write_lanes(&self) -> usize {
-        // While one batch waits for the disk, another can be decided and written up to the head of the log. A third would
-        // wait for that head as well, and leave less for each: commits became smaller and more, and a tenth was lost.
+        // While one batch is on its way to the disk, another can be read and decided. A third would wait for the head of
+        // the log as well, and leave less for each.
         if D::NEEDS_LOCKS { 2 } else { 1 }
     }
 
