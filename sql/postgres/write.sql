@@ -222,19 +222,19 @@ on conflict (session_id, subject) do update set
     failed_at = excluded.failed_at
 where excluded.failed_at >= open_failures.failed_at
 
+-- The original's column message_type says what the topic says.
 -- name: insert_messages
 insert into agent_messages (
     id, project_id, from_agent_id, to_agent_id, message_type, topic, payload, priority, created_at, expires_at
 )
 select
-    x.id, x.project_id, x.from_agent_id, x.to_agent_id, x.message_type, x.topic, x.payload, x.priority,
+    x.id, x.project_id, x.from_agent_id, x.to_agent_id, coalesce(x.topic, ''), x.topic, x.payload, x.priority,
     x.created_at, x.expires_at
 from unnest(
-    :id::uuid[], :project_id::uuid[], :from_agent_id::text[], :to_agent_id::text[], :message_type::text[],
-    :topic::text[], :payload::jsonb[], :priority::integer[], :created_at::timestamptz[],
-    :expires_at::timestamptz[]
+    :id::uuid[], :project_id::uuid[], :from_agent_id::text[], :to_agent_id::text[], :topic::text[],
+    :payload::jsonb[], :priority::integer[], :created_at::timestamptz[], :expires_at::timestamptz[]
 ) as x (
-    id, project_id, from_agent_id, to_agent_id, message_type, topic, payload, priority, created_at, expires_at
+    id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at
 )
 
 -- name: insert_message_reads
@@ -312,24 +312,27 @@ select said, tool_name, tool_type, outcome, created_at from unnest(
 ) with ordinality as x (said, tool_name, tool_type, outcome, created_at, place)
 order by place
 
--- The last lock that a batch takes; the events and COMMIT follow in the same round trip, so positions are given out in
--- the order in which they become visible. A promoted standby writes in another timeline: its positions are of a new epoch.
--- name: advance_log
-update event_log_head set seq = seq + :count::bigint,
-    epoch = case when event_log_head.timeline = now_at.timeline then epoch else epoch + 1 end,
-    epochs = case when event_log_head.timeline = now_at.timeline then epochs
-        else epochs || jsonb_build_array(jsonb_build_array(epoch + 1, seq + 1)) end,
-    timeline = now_at.timeline
-from (select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline) as now_at
-returning event_log_head.seq, event_log_head.epoch
-
+-- Takes the head of the log, the last lock that a batch takes; COMMIT follows in the same round trip, so positions are
+-- given out in the order in which they become visible. A promoted standby writes in another timeline: its positions are
+-- of a new epoch. One statement, because each costs as much as several rows.
 -- name: insert_events
-insert into events (seq, id, name, created_at, channels, data, summary)
-select head.seq + x.place, x.id, x.name, x.created_at, x.channels::text[], x.data, x.summary
-from event_log_head head, unnest(
-    :place::bigint[], :id::uuid[], :name::text[], :created_at::timestamptz[], :channels::text[], :data::json[],
-    :summary::json[]
-) as x (place, id, name, created_at, channels, data, summary)
+with head as (
+    update event_log_head set seq = seq + :count::bigint,
+        epoch = case when event_log_head.timeline = now_at.timeline then epoch else epoch + 1 end,
+        epochs = case when event_log_head.timeline = now_at.timeline then epochs
+            else epochs || jsonb_build_array(jsonb_build_array(epoch + 1, seq + 1)) end,
+        timeline = now_at.timeline
+    from (select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline) as now_at
+    returning event_log_head.seq, event_log_head.epoch
+), written as (
+    insert into events (seq, id, name, created_at, channels, data, summary)
+    select head.seq + x.place, x.id, x.name, x.created_at, x.channels::text[], x.data, x.summary
+    from head, unnest(
+        :place::bigint[], :id::uuid[], :name::text[], :created_at::timestamptz[], :channels::text[], :data::json[],
+        :summary::json[]
+    ) as x (place, id, name, created_at, channels, data, summary)
+)
+select seq, epoch from head
 
 -- name: find_old_actions
 select a.id, s.id, a.created_at from actions a left join sessions s on s.id = a.session_id

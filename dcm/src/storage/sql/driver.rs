@@ -12,6 +12,9 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Whether [`Driver::transact`] must begin with the query `lock_keys`; not where there is one writer only.
     const NEEDS_LOCKS: bool;
 
+    /// Whether the query `insert_events` advances the log itself; otherwise `advance_log` comes before it.
+    const EVENTS_IN_ONE: bool;
+
     /// Runs read-only queries on one connection, in order, and answers the rows of each.
     fn read(&self, statements: Vec<Statement>) -> impl Future<Output = Result<Vec<Vec<Row>>>> + Send;
 
@@ -29,6 +32,23 @@ pub(crate) trait Driver: Send + Sync + 'static {
     where
         T: Send + 'static,
         F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static;
+
+    /// The same as [`Driver::transact`] for one of several attempts, which have numbers of their own. No two with the
+    /// same number are at work at once: whoever comes second waits until the first has ended, also when its
+    /// connection was lost. The default is for a database that one process alone writes.
+    fn transact_as<T, F>(
+        &self,
+        attempt: i64,
+        load: Vec<Statement>,
+        decide: F,
+    ) -> impl Future<Output = Result<(T, Vec<Vec<Row>>), TransactError>> + Send
+    where
+        T: Send + 'static,
+        F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static,
+    {
+        let _ = attempt;
+        self.transact(load, decide)
+    }
 
     /// Calls `wake` once it listens, and whenever another node than `node` says that it has committed something. Ends
     /// only with an error. The default is for a database that one process alone writes.

@@ -65,8 +65,9 @@ fn failures(statements: &mut Vec<Statement>, failures: Vec<((String, String), Fa
     }
 }
 
-/// The statements that write `changes`: what goes first, then parents before children, and the log last.
-pub(super) fn flush(changes: Changes) -> Vec<Statement> {
+/// The statements that write `changes`: what goes first, then parents before children, and the log last, in one
+/// statement or two.
+pub(super) fn flush(changes: Changes, events_in_one: bool) -> Vec<Statement> {
     use crate::id::{
         ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
     };
@@ -151,10 +152,12 @@ pub(super) fn flush(changes: Changes) -> Vec<Statement> {
     }
     if !changes.events.is_empty() {
         let count = i64::try_from(changes.events.len()).unwrap_or(i64::MAX);
-        s.push(Statement::new("advance_log").with("count", count));
-        let placed =
-            changes.events.into_iter().zip(1 - count..).map(|(event, place)| Placed(event, place)).collect();
-        written(&mut s, "insert_events", placed);
+        if !events_in_one {
+            s.push(Statement::new("advance_log").with("count", count));
+        }
+        let placed = changes.events.into_iter().zip(1 - count..);
+        let rows = placed.map(|(event, place)| Placed(event, place).into_cells()).collect();
+        s.push(Statement::bulk("insert_events", Placed::COLUMNS, rows).with("count", count));
     }
     s
 }

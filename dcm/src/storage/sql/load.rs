@@ -100,14 +100,14 @@ pub(super) enum Load {
     Remembered,
 }
 
-/// The queries for `footprint`; only those that have something to look for. `attempt` is one more lock to take, where
-/// locks are taken at all: whoever gets it later knows that the transaction has ended. Names in `heard_of` are known.
+/// The queries for `footprint`; only those that have something to look for or, where there are `locks`, to lock. Names
+/// in `heard_of` are known.
 #[expect(clippy::too_many_lines, reason = "one entry for each kind of row, and nothing else")]
 pub(super) fn load(
     footprint: &Footprint,
     heard_of: &BTreeSet<String>,
     now: Timestamp,
-    attempt: Option<String>,
+    locks: bool,
 ) -> Vec<(Load, Statement)> {
     use crate::id::{
         ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
@@ -126,16 +126,17 @@ pub(super) fn load(
             loads.push((kind, statement));
         }
     };
-    if let Some(attempt) = attempt {
-        let mut names = lock_names(f);
-        names.push(attempt);
+    if locks {
+        let names = lock_names(f);
+        let trees = [&requests, &tasks, &subtasks, &projects];
+        let wanted = !names.is_empty() || trees.into_iter().any(|ids| *ids != Value::Null);
         let statement = Statement::new("lock_keys")
             .with("names", names)
             .with("requests", requests.clone())
             .with("tasks", tasks.clone())
             .with("subtasks", subtasks.clone())
             .with("projects", projects.clone());
-        add(Load::Locks, true, statement);
+        add(Load::Locks, wanted, statement);
     }
     add(
         Load::Projects,

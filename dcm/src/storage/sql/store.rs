@@ -65,11 +65,11 @@ const LOOKS: u32 = 9;
 impl<D: Driver> SqlStore<D> {
     /// Runs a batch once. When the fate of its COMMIT is not known, its events tell: they are in the log or not.
     async fn transact(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
-        let attempt = D::NEEDS_LOCKS.then(|| format!("attempt:{}", batch.attempt()));
+        let attempt = number_of(batch.attempt());
         let (footprint, heard_of) = (batch.footprint(), Arc::clone(&self.heard_of));
         let trusted = heard_of.among(&footprint.agents, batch.now());
         let (kinds, statements): (Vec<Load>, Vec<Statement>) =
-            load(&footprint, &trusted, batch.now(), attempt.clone()).into_iter().unzip();
+            load(&footprint, &trusted, batch.now(), D::NEEDS_LOCKS).into_iter().unzip();
         let listener = batch.listener().cloned();
         let tell = listener.is_some();
         let announcements = self.announcements.clone();
@@ -86,8 +86,11 @@ impl<D: Driver> SqlStore<D> {
             let decision = batch.decide(state);
             let mark = decision.changes.events.first().map(|event| (event.id, event.at));
             let events = if tell { decision.changes.events.clone() } else { Vec::new() };
-            let mut statements =
-                if decision.changes.is_empty() { Vec::new() } else { flush(decision.changes) };
+            let mut statements = if decision.changes.is_empty() {
+                Vec::new()
+            } else {
+                flush(decision.changes, D::EVENTS_IN_ONE)
+            };
             let told = announcements.filter(|_| mark.is_some());
             let turn = told.as_ref().map(|told| told.turn());
             statements.extend(told.filter(|_| turn.is_some_and(|turn| turn.tells)).map(|told| wake(&told)));
@@ -95,7 +98,7 @@ impl<D: Driver> SqlStore<D> {
                 Some(Decided { outcomes: decision.outcomes, mark, events, turn });
             Ok(((), statements))
         };
-        let outcome = self.driver.transact(statements, decide).await;
+        let outcome = self.driver.transact_as(attempt, statements, decide).await;
         let decided = decided.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Some(told), Some(turn)) = (&self.announcements, decided.as_ref().and_then(|it| it.turn)) {
             told.ended(turn, outcome.is_ok());
@@ -116,11 +119,11 @@ impl<D: Driver> SqlStore<D> {
     }
 
     /// Answers truly for a batch whose COMMIT was under way when the connection was lost. The database may not have
-    /// noticed, and be at work on the batch still; once it has given up the lock of that attempt, the batch's first
-    /// event is in the log or will never be.
+    /// noticed, and be at work on the batch still; once that attempt has ended, the batch's first event is in the log
+    /// or will never be.
     async fn look_for(
         &self,
-        attempt: Option<String>,
+        attempt: i64,
         (event, at): (EventId, Timestamp),
         outcomes: Outcomes,
         cause: Error,
@@ -128,12 +131,10 @@ impl<D: Driver> SqlStore<D> {
         tracing::warn!(?cause, "the connection was lost while committing, looking whether it happened");
         for look in 0..LOOKS {
             tokio::time::sleep(Duration::from_millis(50 << look.min(5))).await;
-            let lock =
-                attempt.iter().map(|name| Statement::new("lock_keys").with("names", vec![name.clone()]));
             let event = Statement::new("event_exists").with("id", event).with("at", at);
             let found = self
                 .driver
-                .transact(lock.chain([event]).collect(), |answers| {
+                .transact_as(attempt, vec![event], |answers| {
                     Ok((answers.last().is_some_and(|rows| !rows.is_empty()), Vec::new()))
                 })
                 .await;
@@ -269,6 +270,12 @@ impl<D: Driver> SqlStore<D> {
     }
 }
 
+/// The number of an attempt; larger than any key of the query `lock_keys`.
+fn number_of(attempt: EventId) -> i64 {
+    let (high, low) = attempt.as_uuid().as_u64_pair();
+    i64::try_from((high ^ low) >> 2).unwrap_or_default() | 1 << 62
+}
+
 /// The statement by which other nodes are told.
 fn wake(told: &Announcements) -> Statement {
     Statement::new("wake_others").with("node", told.node().to_owned())
@@ -301,7 +308,8 @@ fn removal(found: Vec<Vec<Row>>) -> Result<(i64, Vec<Statement>)> {
 
 /// Where the events stand is what advancing the log has answered.
 fn tell_what_was_committed(listener: &CommitListener, answers: Vec<Vec<Row>>, events: Vec<NewEvent>) {
-    let advanced = answers.into_iter().flatten().find(|row| row.query == "advance_log");
+    let advanced =
+        answers.into_iter().flatten().find(|row| matches!(row.query, "advance_log" | "insert_events"));
     let Some(mut row) = advanced else { return };
     let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
     if let (Ok(last), Ok(epoch)) = (row.int(0), row.int(1)) {

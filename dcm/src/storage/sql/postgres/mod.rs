@@ -141,11 +141,17 @@ impl PostgresDriver {
     }
 
     /// Begins a transaction and runs `load` in it, in one round trip.
-    async fn load(&self, lease: &mut Lease, load: &[Statement]) -> Result<Vec<Vec<Row>>, Failure> {
+    async fn load(
+        &self,
+        lease: &mut Lease,
+        attempt: Option<i64>,
+        load: &[Statement],
+    ) -> Result<Vec<Vec<Row>>, Failure> {
         let (client, stage) = lease.parts()?;
         let prepared = self.prepare(client, load).await?;
         *stage = Stage::Open;
-        let mut requests = vec![command(client, &self.begin)];
+        let lock = attempt.map(|attempt| format!("{}; select pg_advisory_xact_lock({attempt})", self.begin));
+        let mut requests = vec![command(client, lock.as_ref().unwrap_or(&self.begin))];
         requests.extend(prepared.iter().map(|statement| statement.request(client)));
         let mut answers = send_all(requests).await.into_iter();
         answers.next().transpose().map_err(|error| Failure::of("begin", &error))?;
@@ -192,13 +198,14 @@ impl PostgresDriver {
     async fn transact_on<T, F>(
         &self,
         lease: &mut Lease,
+        attempt: Option<i64>,
         load: Vec<Statement>,
         decide: F,
     ) -> Result<(T, Vec<Vec<Row>>), TransactError>
     where
         F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)>,
     {
-        let rows = self.load(lease, &load).await.map_err(|failure| {
+        let rows = self.load(lease, attempt, &load).await.map_err(|failure| {
             if failure.class == Class::Lost {
                 lease.stage = Stage::Unsettled;
             }
@@ -213,10 +220,33 @@ impl PostgresDriver {
         }
         Ok((made, self.flush(lease, &writes).await?))
     }
+
+    async fn transact_in_time<T, F>(
+        &self,
+        attempt: Option<i64>,
+        load: Vec<Statement>,
+        decide: F,
+    ) -> Result<(T, Vec<Vec<Row>>), TransactError>
+    where
+        F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)>,
+    {
+        let mut lease = self.lease().await.map_err(TransactError::Retryable)?;
+        let work = self.transact_on(&mut lease, attempt, load, decide);
+        let Ok(answer) = tokio::time::timeout(self.call_timeout(), work).await else {
+            let error = Error::unavailable("the database did not answer in time");
+            return Err(match lease.stage {
+                Stage::Unsettled => TransactError::CommitUnknown(error),
+                Stage::Idle | Stage::Open => TransactError::Retryable(error),
+            });
+        };
+        lease.end();
+        answer
+    }
 }
 
 impl Driver for PostgresDriver {
     const NEEDS_LOCKS: bool = true;
+    const EVENTS_IN_ONE: bool = true;
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
         if statements.is_empty() {
@@ -245,17 +275,20 @@ impl Driver for PostgresDriver {
         T: Send + 'static,
         F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static,
     {
-        let mut lease = self.lease().await.map_err(TransactError::Retryable)?;
-        let work = self.transact_on(&mut lease, load, decide);
-        let Ok(answer) = tokio::time::timeout(self.call_timeout(), work).await else {
-            let error = Error::unavailable("the database did not answer in time");
-            return Err(match lease.stage {
-                Stage::Unsettled => TransactError::CommitUnknown(error),
-                Stage::Idle | Stage::Open => TransactError::Retryable(error),
-            });
-        };
-        lease.end();
-        answer
+        self.transact_in_time(None, load, decide).await
+    }
+
+    async fn transact_as<T, F>(
+        &self,
+        attempt: i64,
+        load: Vec<Statement>,
+        decide: F,
+    ) -> Result<(T, Vec<Vec<Row>>), TransactError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static,
+    {
+        self.transact_in_time(Some(attempt), load, decide).await
     }
 
     async fn watch(&self, wake: &Notify, node: Option<&str>) -> Result<()> {
