@@ -1,6 +1,7 @@
 //! Which of the commands that wait are committed together, and when the next batch begins.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,10 +28,30 @@ const PATIENCE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) command: Submitted,
-    /// Commands with the same name here are never in two batches at once, and keep their order: those of a session would
-    /// only wait for each other's lock, others must come in the order in which they were given.
-    pub(super) order: Option<String>,
+    pub(super) order: Option<Order>,
     pub(super) reply: oneshot::Sender<Result<AnyOutcome>>,
+}
+
+/// What a command keeps an order with. Commands with the same name are never in two batches at once, and keep their
+/// order: those of a session would only wait for each other's lock, others must come in the order in which they were given.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Order {
+    name: String,
+    /// The lane it goes to while there is much to write; then each lane has names of its own.
+    lane: usize,
+}
+
+impl Order {
+    pub(super) fn of(name: String, lanes: usize) -> Self {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let lane = usize::try_from(hasher.finish() >> 32).unwrap_or(0) % lanes.max(1);
+        Self { name, lane }
+    }
+
+    pub(super) fn is_of_lane(&self, lane: usize) -> bool {
+        self.lane == lane
+    }
 }
 
 /// What a batch is committed with.
@@ -54,8 +75,12 @@ pub(super) struct Dispatcher {
     committer: Committer,
     lanes: usize,
     commits: JoinSet<()>,
-    /// What the batches under way keep in order.
-    under_way: HashMap<Id, Vec<String>>,
+    /// Which lane each batch under way has, and what it keeps in order.
+    under_way: HashMap<Id, (usize, Vec<Order>)>,
+    /// What all batches under way keep in order.
+    busy: HashSet<Order>,
+    /// The lane whose turn it is.
+    next_lane: usize,
     /// The batch that is not decided yet, and until when the next one waits for that.
     deciding: Option<Deciding>,
 }
@@ -76,6 +101,8 @@ impl Dispatcher {
             lanes,
             commits: JoinSet::new(),
             under_way: HashMap::new(),
+            busy: HashSet::new(),
+            next_lane: 0,
             deciding: None,
         }
     }
@@ -94,7 +121,9 @@ impl Dispatcher {
                 biased;
                 Some(ended) = self.commits.join_next_with_id() => {
                     let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-                    self.under_way.remove(&id);
+                    for order in self.under_way.remove(&id).into_iter().flat_map(|(_, orders)| orders) {
+                        self.busy.remove(&order);
+                    }
                     self.deciding.take_if(|deciding| deciding.batch == id);
                 }
                 () = decided(self.deciding.as_ref()) => self.deciding = None,
@@ -118,24 +147,45 @@ impl Dispatcher {
             {
                 self.held.push_back(job);
             }
-            let jobs = self.take();
-            if jobs.is_empty() {
+            let begun = (0..self.lanes).any(|step| self.begin_in((self.next_lane + step) % self.lanes));
+            if !begun {
                 return;
             }
-            self.begin(jobs);
         }
     }
 
-    /// The commands that may be committed together now, in order.
-    fn take(&mut self) -> Vec<Job> {
-        let busy: HashSet<&String> = self.under_way.values().flatten().collect();
+    /// Begins a batch in a lane, if that is free and there is enough for it.
+    fn begin_in(&mut self, lane: usize) -> bool {
+        if self.under_way.values().any(|(taken, _)| *taken == lane) {
+            return false;
+        }
+        // Little goes together. Of much, each lane takes its own, and leaves something for the others.
+        let everything = self.commits.is_empty() && self.held.len() < 2 * BESIDE;
+        let enough = if self.commits.is_empty() { 1 } else { BESIDE };
+        let may = |job: &&Job| self.may_take(job, lane, everything);
+        if self.held.iter().filter(may).take(enough).count() < enough {
+            return false;
+        }
+        let jobs = self.take(lane, everything);
+        self.begin(jobs, lane);
+        true
+    }
+
+    fn may_take(&self, job: &Job, lane: usize, everything: bool) -> bool {
+        job.order
+            .as_ref()
+            .is_none_or(|order| (everything || order.is_of_lane(lane)) && !self.busy.contains(order))
+    }
+
+    /// The commands that the lane may commit together now, in order.
+    fn take(&mut self, lane: usize, everything: bool) -> Vec<Job> {
         let mut taken: Vec<Job> = Vec::with_capacity(self.held.len().min(BATCH));
         let mut left = VecDeque::new();
         while taken.len() < BATCH
             && let Some(job) = self.held.pop_front()
         {
             let alone = job.command.alone();
-            if job.order.as_ref().is_some_and(|order| busy.contains(order)) {
+            if !self.may_take(&job, lane, everything) {
                 left.push_back(job);
             } else if alone && !taken.is_empty() {
                 self.held.push_front(job);
@@ -152,12 +202,14 @@ impl Dispatcher {
         taken
     }
 
-    fn begin(&mut self, jobs: Vec<Job>) {
-        let orders = jobs.iter().filter_map(|job| job.order.clone()).collect();
+    fn begin(&mut self, jobs: Vec<Job>, lane: usize) {
+        let orders: Vec<Order> = jobs.iter().filter_map(|job| job.order.clone()).collect();
+        self.busy.extend(orders.iter().cloned());
         let decided = Arc::new(Notify::new());
         let commit = commit_together(jobs, self.committer.clone(), Arc::clone(&decided));
         let batch = self.commits.spawn(commit).id();
-        self.under_way.insert(batch, orders);
+        self.under_way.insert(batch, (lane, orders));
+        self.next_lane = (lane + 1) % self.lanes;
         self.deciding = Some(Deciding { batch, decided, until: Instant::now() + PATIENCE });
     }
 }

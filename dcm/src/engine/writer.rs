@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::dispatch::{Committer, Dispatcher, Job};
+use super::dispatch::{Committer, Dispatcher, Job, Order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::Feed;
 use crate::id::IdSource;
@@ -19,8 +19,8 @@ const QUEUE: usize = 4096;
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Job>,
-    /// Whether batches are committed side by side, so that something could be overtaken.
-    many_lanes: bool,
+    /// How many batches are committed side by side; with more than one, something could be overtaken.
+    lanes: usize,
 }
 
 impl Writer {
@@ -40,17 +40,18 @@ impl Writer {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(Dispatcher::new(waiting, committer).run());
-        (Self { queue, many_lanes: store.write_lanes() > 1 }, tasks)
+        (Self { queue, lanes: store.write_lanes() }, tasks)
     }
 
     /// What a command keeps an order with: its sequence or its session, where it has one.
-    fn order(&self, command: &impl Command) -> Option<String> {
-        if !self.many_lanes {
+    fn order(&self, command: &impl Command) -> Option<Order> {
+        if self.lanes < 2 {
             return None;
         }
         let mut footprint = Footprint::default();
         command.footprint(&mut footprint);
-        footprint.sessions.pop_first().or(footprint.sequence)
+        let name = footprint.sessions.pop_first().or(footprint.sequence)?;
+        Some(Order::of(name, self.lanes))
     }
 
     /// Commits a command and answers its outcome.
@@ -278,11 +279,14 @@ mod tests {
     async fn what_keeps_an_order_is_never_in_two_batches_at_once() {
         let mut scene = Scene::with_lanes(2).await;
         scene.gated.decide.add_permits(QUEUE);
+        // The batch of the first goes to the first lane, so the other has to have a name of the second.
+        let names = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
+        let other = names.into_iter().find(|name| Order::of((*name).to_owned(), 2).is_of_lane(1)).unwrap();
         scene.submit(0..1, Some("first"));
         assert_eq!(scene.next_batch().await, 1);
         for number in 0..BESIDE {
             scene.submit(100 + number..101 + number, Some("first"));
-            scene.submit(200 + number..201 + number, Some("second"));
+            scene.submit(200 + number..201 + number, Some(other));
         }
         assert_eq!(scene.next_batch().await, BESIDE, "the others go on");
         scene.assert_that_none_begins().await;
