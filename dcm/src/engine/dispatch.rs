@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ const BATCH: usize = 256;
 pub(super) const BESIDE: usize = 16;
 /// A batch that is not decided after this time waits for a lock that somebody else holds; others need not wait for it.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// So many may be taken from the queue while what they keep an order with is under way, and others overtake them.
+const HELD: usize = 4096;
 
 /// A command that waits, and whoever waits for its outcome.
 #[derive(Debug)]
@@ -83,6 +86,8 @@ pub(super) struct Dispatcher {
     next_lane: usize,
     /// The batch that is not decided yet, and until when the next one waits for that.
     deciding: Option<Deciding>,
+    /// The batch that was not decided in time, until it ends: it may take long, so nobody waits to share a batch.
+    stuck: Option<Id>,
 }
 
 struct Deciding {
@@ -104,6 +109,7 @@ impl Dispatcher {
             busy: HashSet::new(),
             next_lane: 0,
             deciding: None,
+            stuck: None,
         }
     }
 
@@ -112,27 +118,40 @@ impl Dispatcher {
         let mut fresh = Vec::with_capacity(BATCH);
         let mut open = true;
         loop {
+            if self.has_lane() && (self.commits.is_empty() || self.held.len() >= BESIDE) {
+                // All that waits, so that batches are large.
+                self.waiting.recv_many(&mut fresh, BATCH).now_or_never();
+                self.held.extend(fresh.drain(..));
+            }
             self.begin_what_may();
             if !open && self.held.is_empty() && self.commits.is_empty() {
                 return;
             }
-            let room = if self.has_lane() { BATCH.saturating_sub(self.held.len()) } else { 0 };
+            let wanted = open && self.has_lane() && self.held.len() < HELD;
             tokio::select! {
                 biased;
                 Some(ended) = self.commits.join_next_with_id() => {
-                    let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-                    for order in self.under_way.remove(&id).into_iter().flat_map(|(_, orders)| orders) {
-                        self.busy.remove(&order);
-                    }
-                    self.deciding.take_if(|deciding| deciding.batch == id);
+                    self.end(ended.map_or_else(|error| error.id(), |(id, ())| id));
                 }
-                () = decided(self.deciding.as_ref()) => self.deciding = None,
-                count = self.waiting.recv_many(&mut fresh, room), if open && room > 0 => {
+                in_time = decided(self.deciding.as_ref()) => {
+                    let batch = self.deciding.take().map(|deciding| deciding.batch);
+                    self.stuck = if in_time { self.stuck } else { batch };
+                }
+                count = self.waiting.recv_many(&mut fresh, BATCH), if wanted => {
                     open = count > 0;
                     self.held.extend(fresh.drain(..));
                 }
             }
         }
+    }
+
+    /// A batch has ended, however.
+    fn end(&mut self, batch: Id) {
+        for order in self.under_way.remove(&batch).into_iter().flat_map(|(_, orders)| orders) {
+            self.busy.remove(&order);
+        }
+        self.deciding.take_if(|deciding| deciding.batch == batch);
+        self.stuck.take_if(|stuck| *stuck == batch);
     }
 
     /// Whether another batch could begin.
@@ -141,17 +160,9 @@ impl Dispatcher {
     }
 
     fn begin_what_may(&mut self) {
-        while self.has_lane() && (self.commits.is_empty() || self.held.len() >= BESIDE) {
-            while self.held.len() < BATCH
-                && let Ok(job) = self.waiting.try_recv()
-            {
-                self.held.push_back(job);
-            }
-            let begun = (0..self.lanes).any(|step| self.begin_in((self.next_lane + step) % self.lanes));
-            if !begun {
-                return;
-            }
-        }
+        while self.has_lane()
+            && (0..self.lanes).any(|step| self.begin_in((self.next_lane + step) % self.lanes))
+        {}
     }
 
     /// Begins a batch in a lane, if that is free and there is enough for it.
@@ -159,11 +170,13 @@ impl Dispatcher {
         if self.under_way.values().any(|(taken, _)| *taken == lane) {
             return false;
         }
-        // Little goes together. Of much, each lane takes its own, and leaves something for the others.
-        let everything = self.commits.is_empty() && self.held.len() < 2 * BESIDE;
-        let enough = if self.commits.is_empty() { 1 } else { BESIDE };
-        let may = |job: &&Job| self.may_take(job, lane, everything);
-        if self.held.iter().filter(may).take(enough).count() < enough {
+        let count = |everything| self.held.iter().filter(|job| self.may_take(job, lane, everything)).count();
+        let (all, own) = (count(true), count(false));
+        let alone = self.commits.is_empty();
+        // Of much, each lane takes its own, and leaves something for the others.
+        let everything = self.stuck.is_some() || alone && (own < BESIDE || all - own < BESIDE);
+        let enough = if alone || self.stuck.is_some() { 1 } else { BESIDE };
+        if (if everything { all } else { own }) < enough {
             return false;
         }
         let jobs = self.take(lane, everything);
@@ -214,11 +227,10 @@ impl Dispatcher {
     }
 }
 
-/// Waits until the batch is decided or that takes too long; for ever where there is none.
-async fn decided(deciding: Option<&Deciding>) {
+/// Waits until the batch is decided, and says whether it was in time; for ever where there is none.
+async fn decided(deciding: Option<&Deciding>) -> bool {
     match deciding {
-        // Out of time is as good as decided.
-        Some(deciding) => drop(tokio::time::timeout_at(deciding.until, deciding.decided.notified()).await),
+        Some(deciding) => tokio::time::timeout_at(deciding.until, deciding.decided.notified()).await.is_ok(),
         None => std::future::pending().await,
     }
 }

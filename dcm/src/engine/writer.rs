@@ -148,8 +148,11 @@ mod tests {
         }
     }
 
+    /// What was decided, in that order.
+    type Decided = Arc<Mutex<Vec<usize>>>;
+
     /// Answers what it was given, in the order of those with the same name.
-    struct Echo(usize, Option<&'static str>);
+    struct Echo(usize, Option<&'static str>, Decided);
 
     impl Command for Echo {
         type Outcome = usize;
@@ -159,8 +162,15 @@ mod tests {
         }
 
         fn decide(&self, _: &mut State) -> Result<usize> {
+            self.2.lock().unwrap().push(self.0);
             Ok(self.0)
         }
+    }
+
+    /// A name whose commands go to the second of two lanes while there is much to write; `number` tells such names apart.
+    fn name_of_second_lane(number: usize) -> &'static str {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"];
+        names.into_iter().filter(|name| Order::of((*name).to_owned(), 2).is_of_lane(1)).nth(number).unwrap()
     }
 
     /// A writer on a store that waits at its gates.
@@ -171,6 +181,8 @@ mod tests {
         tasks: JoinSet<()>,
         begun: mpsc::UnboundedReceiver<usize>,
         answers: FuturesUnordered<BoxFuture<'static, usize>>,
+        decided: Decided,
+        since: tokio::time::Instant,
     }
 
     impl Scene {
@@ -189,15 +201,25 @@ mod tests {
             let ids = IdSource::new(Arc::clone(&clock));
             let (feed, _handed) = Feed::open(Arc::clone(&store)).await.unwrap();
             let (writer, tasks) = Writer::start(&store, &clock, &ids, &feed);
-            Self { gated, store, writer, tasks, begun, answers: FuturesUnordered::new() }
+            Self {
+                gated,
+                store,
+                writer,
+                tasks,
+                begun,
+                answers: FuturesUnordered::new(),
+                decided: Decided::default(),
+                since: tokio::time::Instant::now(),
+            }
         }
 
         /// Gives the writer commands that answer these numbers; the answers come to `answers`.
         fn submit(&mut self, numbers: std::ops::Range<usize>, sequence: Option<&'static str>) {
             for number in numbers {
                 let writer = self.writer.clone();
+                let echo = Echo(number, sequence, Arc::clone(&self.decided));
                 let mut one: BoxFuture<'_, _> =
-                    Box::pin(async move { writer.commit(Echo(number, sequence), None).await.unwrap() });
+                    Box::pin(async move { writer.commit(echo, None).await.unwrap() });
                 assert!(one.as_mut().now_or_never().is_none(), "it is in the queue");
                 self.answers.push(one);
             }
@@ -206,6 +228,11 @@ mod tests {
         /// How many commands the next batch has that begins.
         async fn next_batch(&mut self) -> usize {
             tokio::time::timeout(Duration::from_secs(20), self.begun.recv()).await.unwrap().unwrap()
+        }
+
+        /// That no time has passed: no batch began only because patience was at its end.
+        fn assert_that_time_stood_still(&self) {
+            assert_eq!(self.since.elapsed(), Duration::ZERO);
         }
 
         /// That no batch begins, although the writer had every chance.
@@ -228,7 +255,7 @@ mod tests {
         }
     }
 
-    // Time stands still in these, so that patience has no end.
+    // A clock that stands goes to the next timer when nothing else can happen, so these look whether it did.
     #[tokio::test(start_paused = true)]
     async fn the_next_batch_begins_when_the_one_before_is_decided_and_enough_waits() {
         let mut scene = Scene::with_lanes(2).await;
@@ -238,6 +265,7 @@ mod tests {
         scene.assert_that_none_begins().await;
         scene.gated.decide.add_permits(1);
         assert_eq!(scene.next_batch().await, 2 * BESIDE - 1, "all that waits goes together");
+        scene.assert_that_time_stood_still();
         scene.gated.decide.add_permits(1);
         scene.submit(100..200, None);
         scene.assert_that_none_begins().await;
@@ -258,6 +286,7 @@ mod tests {
         scene.assert_that_none_begins().await;
         scene.submit(BESIDE..BESIDE + 1, None);
         assert_eq!(scene.next_batch().await, BESIDE);
+        scene.assert_that_time_stood_still();
         scene.open_all();
         assert_eq!(scene.answers.by_ref().count().await, BESIDE + 1);
         scene.end().await;
@@ -266,12 +295,15 @@ mod tests {
     #[tokio::test]
     async fn a_batch_that_waits_for_a_lock_does_not_hold_up_the_others() {
         let mut scene = Scene::with_lanes(2).await;
-        scene.submit(0..1, None);
+        let (stuck, other) = (name_of_second_lane(0), name_of_second_lane(1));
+        scene.submit(0..1, Some(stuck));
         assert_eq!(scene.next_batch().await, 1);
-        scene.submit(1..BESIDE + 1, None);
-        assert_eq!(scene.next_batch().await, BESIDE, "although the first is not decided");
+        // More of the same than a batch can have, then another of the same lane.
+        scene.submit(1..1000, Some(stuck));
+        scene.submit(1000..1001, Some(other));
+        assert_eq!(scene.next_batch().await, 1, "the other, although the first is not decided");
         scene.open_all();
-        assert_eq!(scene.answers.by_ref().count().await, BESIDE + 1);
+        assert_eq!(scene.answers.by_ref().count().await, 1001);
         scene.end().await;
     }
 
@@ -279,25 +311,39 @@ mod tests {
     async fn what_keeps_an_order_is_never_in_two_batches_at_once() {
         let mut scene = Scene::with_lanes(2).await;
         scene.gated.decide.add_permits(QUEUE);
-        // The batch of the first goes to the first lane, so the other has to have a name of the second.
-        let names = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
-        let other = names.into_iter().find(|name| Order::of((*name).to_owned(), 2).is_of_lane(1)).unwrap();
-        scene.submit(0..1, Some("first"));
+        let (first, second) = (name_of_second_lane(0), name_of_second_lane(1));
+        // There is one batch only, so it goes to the first lane.
+        scene.submit(0..1, Some(first));
         assert_eq!(scene.next_batch().await, 1);
         for number in 0..BESIDE {
-            scene.submit(100 + number..101 + number, Some("first"));
-            scene.submit(200 + number..201 + number, Some(other));
+            scene.submit(100 + number..101 + number, Some(first));
+            scene.submit(200 + number..201 + number, Some(second));
         }
         assert_eq!(scene.next_batch().await, BESIDE, "the others go on");
         scene.assert_that_none_begins().await;
+        scene.assert_that_time_stood_still();
         scene.gated.write.add_permits(QUEUE);
         assert_eq!(scene.next_batch().await, BESIDE, "then those that were left");
-        let mut answers: Vec<usize> = scene.answers.by_ref().collect().await;
-        answers.retain(|number| *number < 200);
-        let mut sorted = answers.clone();
-        sorted.sort_unstable();
-        assert_eq!((answers.len(), &answers), (BESIDE + 1, &sorted), "in their order");
+        assert_eq!(scene.answers.by_ref().count().await, 2 * BESIDE + 1);
+        let mut decided = scene.decided.lock().unwrap().clone();
+        decided.retain(|number| *number < 200);
+        assert!(decided.is_sorted(), "in their order: {decided:?}");
         scene.end().await;
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_committed_when_the_writer_is_dropped() {
+        let mut scene = Scene::with_lanes(2).await;
+        scene.submit(0..1, Some("one"));
+        assert_eq!(scene.next_batch().await, 1);
+        scene.submit(1..300, Some("one"));
+        scene.open_all();
+        let Scene { writer, answers, mut tasks, store, gated, .. } = scene;
+        drop(writer);
+        let (count, ()) = tokio::join!(answers.count(), async { while tasks.join_next().await.is_some() {} });
+        assert_eq!(count, 300);
+        drop(gated);
+        store.close().await;
     }
 
     #[tokio::test]
@@ -307,14 +353,18 @@ mod tests {
         scene.submit(0..1, None);
         assert_eq!(scene.next_batch().await, 1);
         scene.submit(1..QUEUE + 1, None);
-        let refusal = scene.writer.commit(Echo(QUEUE + 1, None), None).await.unwrap_err();
+        let refusal = scene.writer.commit(Echo(QUEUE + 1, None, Decided::default()), None).await.unwrap_err();
         assert_eq!((refusal.kind(), refusal.retry_after_seconds()), (ErrorKind::Unavailable, Some(1)));
 
         scene.open_all();
         let mut answers: Vec<usize> = scene.answers.by_ref().collect().await;
         answers.sort_unstable();
         assert_eq!(answers, (0..=QUEUE).collect::<Vec<_>>(), "who was let in is answered");
-        assert_eq!(scene.writer.commit(Echo(7, None), None).await.unwrap(), 7, "there is room again");
+        assert_eq!(
+            scene.writer.commit(Echo(7, None, Decided::default()), None).await.unwrap(),
+            7,
+            "there is room again"
+        );
         scene.end().await;
     }
 }
