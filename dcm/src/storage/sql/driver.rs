@@ -24,8 +24,12 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Every statement sees what was committed before it ran (READ COMMITTED or stricter). When the future resolves
     /// to `Ok`, the transaction is durable; when it resolves to an error, it had no effect, except for
     /// [`CommitUnknown`]. When `decide` returns no statement, nothing is written and no commit is waited for.
-    fn transact<T, F>(
+    ///
+    /// Of those with the same number as `attempt` no two are at work at once: whoever comes second waits until the
+    /// first has ended, also when its connection was lost. Where one process alone writes, that is so anyway.
+    fn transact_as<T, F>(
         &self,
+        attempt: Option<i64>,
         load: Vec<Statement>,
         decide: F,
     ) -> impl Future<Output = Result<(T, Vec<Vec<Row>>), TransactError>> + Send
@@ -33,12 +37,9 @@ pub(crate) trait Driver: Send + Sync + 'static {
         T: Send + 'static,
         F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static;
 
-    /// The same as [`Driver::transact`] for one of several attempts, which have numbers of their own. No two with the
-    /// same number are at work at once: whoever comes second waits until the first has ended, also when its
-    /// connection was lost. The default is for a database that one process alone writes.
-    fn transact_as<T, F>(
+    /// [`Driver::transact_as`] without a number.
+    fn transact<T, F>(
         &self,
-        attempt: i64,
         load: Vec<Statement>,
         decide: F,
     ) -> impl Future<Output = Result<(T, Vec<Vec<Row>>), TransactError>> + Send
@@ -46,8 +47,7 @@ pub(crate) trait Driver: Send + Sync + 'static {
         T: Send + 'static,
         F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static,
     {
-        let _ = attempt;
-        self.transact(load, decide)
+        self.transact_as(None, load, decide)
     }
 
     /// Calls `wake` once it listens, and whenever another node than `node` says that it has committed something. Ends

@@ -98,7 +98,7 @@ impl<D: Driver> SqlStore<D> {
                 Some(Decided { outcomes: decision.outcomes, mark, events, turn });
             Ok(((), statements))
         };
-        let outcome = self.driver.transact_as(attempt, statements, decide).await;
+        let outcome = self.driver.transact_as(Some(attempt), statements, decide).await;
         let decided = decided.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Some(told), Some(turn)) = (&self.announcements, decided.as_ref().and_then(|it| it.turn)) {
             told.ended(turn, outcome.is_ok());
@@ -134,7 +134,7 @@ impl<D: Driver> SqlStore<D> {
             let event = Statement::new("event_exists").with("id", event).with("at", at);
             let found = self
                 .driver
-                .transact_as(attempt, vec![event], |answers| {
+                .transact_as(Some(attempt), vec![event], |answers| {
                     Ok((answers.last().is_some_and(|rows| !rows.is_empty()), Vec::new()))
                 })
                 .await;

@@ -220,28 +220,6 @@ impl PostgresDriver {
         }
         Ok((made, self.flush(lease, &writes).await?))
     }
-
-    async fn transact_in_time<T, F>(
-        &self,
-        attempt: Option<i64>,
-        load: Vec<Statement>,
-        decide: F,
-    ) -> Result<(T, Vec<Vec<Row>>), TransactError>
-    where
-        F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)>,
-    {
-        let mut lease = self.lease().await.map_err(TransactError::Retryable)?;
-        let work = self.transact_on(&mut lease, attempt, load, decide);
-        let Ok(answer) = tokio::time::timeout(self.call_timeout(), work).await else {
-            let error = Error::unavailable("the database did not answer in time");
-            return Err(match lease.stage {
-                Stage::Unsettled => TransactError::CommitUnknown(error),
-                Stage::Idle | Stage::Open => TransactError::Retryable(error),
-            });
-        };
-        lease.end();
-        answer
-    }
 }
 
 impl Driver for PostgresDriver {
@@ -266,21 +244,9 @@ impl Driver for PostgresDriver {
         answer.map_err(|failure| failure.error)
     }
 
-    async fn transact<T, F>(
-        &self,
-        load: Vec<Statement>,
-        decide: F,
-    ) -> Result<(T, Vec<Vec<Row>>), TransactError>
-    where
-        T: Send + 'static,
-        F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static,
-    {
-        self.transact_in_time(None, load, decide).await
-    }
-
     async fn transact_as<T, F>(
         &self,
-        attempt: i64,
+        attempt: Option<i64>,
         load: Vec<Statement>,
         decide: F,
     ) -> Result<(T, Vec<Vec<Row>>), TransactError>
@@ -288,7 +254,17 @@ impl Driver for PostgresDriver {
         T: Send + 'static,
         F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static,
     {
-        self.transact_in_time(Some(attempt), load, decide).await
+        let mut lease = self.lease().await.map_err(TransactError::Retryable)?;
+        let work = self.transact_on(&mut lease, attempt, load, decide);
+        let Ok(answer) = tokio::time::timeout(self.call_timeout(), work).await else {
+            let error = Error::unavailable("the database did not answer in time");
+            return Err(match lease.stage {
+                Stage::Unsettled => TransactError::CommitUnknown(error),
+                Stage::Idle | Stage::Open => TransactError::Retryable(error),
+            });
+        };
+        lease.end();
+        answer
     }
 
     async fn watch(&self, wake: &Notify, node: Option<&str>) -> Result<()> {

@@ -168,8 +168,9 @@ impl Driver for SqliteDriver {
         answered.await.unwrap_or_else(|_| Err(panicked()))
     }
 
-    async fn transact<T, F>(
+    async fn transact_as<T, F>(
         &self,
+        _: Option<i64>,
         load: Vec<Statement>,
         decide: F,
     ) -> Result<(T, Vec<Vec<Row>>), TransactError>
