@@ -167,6 +167,28 @@ mod tests {
         }
     }
 
+    /// Must be the only one of its batch; in place of an answer, its decision may panic.
+    struct Alone {
+        panics: bool,
+    }
+
+    impl Command for Alone {
+        type Outcome = ();
+
+        fn footprint(&self, footprint: &mut Footprint) {
+            footprint.sequence = Some("alone".to_owned());
+        }
+
+        fn decide(&self, _: &mut State) -> Result<()> {
+            assert!(!self.panics, "a test panics on purpose");
+            Ok(())
+        }
+
+        fn alone(&self) -> bool {
+            true
+        }
+    }
+
     /// A name whose commands go to the second of two lanes while there is much to write; `number` tells such names apart.
     fn name_of_second_lane(number: usize) -> &'static str {
         let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"];
@@ -344,6 +366,38 @@ mod tests {
         assert_eq!(count, 300);
         drop(gated);
         store.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_must_be_alone_shares_no_batch() {
+        let mut scene = Scene::with_lanes(1).await;
+        scene.submit(0..1, None);
+        assert_eq!(scene.next_batch().await, 1);
+        scene.submit(1..3, None);
+        let writer = scene.writer.clone();
+        let alone = tokio::spawn(async move { writer.commit(Alone { panics: false }, None).await });
+        while scene.writer.queue.capacity() > QUEUE - 3 {
+            tokio::task::yield_now().await;
+        }
+        scene.submit(3..7, None);
+        scene.open_all();
+        let batches = [scene.next_batch().await, scene.next_batch().await, scene.next_batch().await];
+        assert_eq!(batches, [2, 1, 4], "those before it, it, those after it");
+        alone.await.unwrap().unwrap();
+        assert_eq!(scene.answers.by_ref().count().await, 7);
+        scene.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_store_that_panics_leaves_lane_and_order_free() {
+        let scene = Scene::with_lanes(2).await;
+        scene.open_all();
+        for _ in 0..3 {
+            let refusal = scene.writer.commit(Alone { panics: true }, None).await.unwrap_err();
+            assert_eq!(refusal.kind(), ErrorKind::Unavailable);
+            scene.writer.commit(Alone { panics: false }, None).await.unwrap();
+        }
+        scene.end().await;
     }
 
     #[tokio::test]

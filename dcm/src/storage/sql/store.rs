@@ -394,3 +394,20 @@ impl<D: Driver> CommitStore for SqlStore<D> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::number_of;
+    use crate::id::IdSource;
+    use crate::time::SystemClock;
+
+    #[test]
+    fn numbers_of_attempts_differ_and_are_no_keys_of_other_locks() {
+        let ids = IdSource::new(std::sync::Arc::new(SystemClock));
+        let numbers: BTreeSet<i64> = (0..10_000).map(|_| number_of(ids.next())).collect();
+        assert_eq!(numbers.len(), 10_000);
+        assert!(numbers.iter().all(|number| *number >= 1 << 62));
+    }
+}
