@@ -96,6 +96,12 @@ pub async fn mail_to_a_type_reaches_agents_at_work(api: &impl Api) {
     let start = head(api).await;
     let tree = fixture.tree(api).await;
     let (kind, agent, idle) = (fixture.name("kind"), fixture.name("agent"), fixture.name("idle"));
+    // A name that is known, and no type of anybody at work yet: what was so a moment ago must not be taken to be so still.
+    must(api.execute(inputs::direct(&kind, &fixture.name("to"))).await, "sending a message");
+    for _ in 0..3 {
+        let sent = must(api.execute(inputs::direct(&fixture.name("from"), &kind)).await, "sending a message");
+        assert_eq!(sent.message.known_recipient, Some(true), "who has written is known");
+    }
     for (agent, status) in [(&agent, SubtaskStatus::Running), (&idle, SubtaskStatus::Pending)] {
         let input = crate::api::subtasks::SubtaskCreate {
             agent_type: Some(kind.clone()),

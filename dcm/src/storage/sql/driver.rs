@@ -15,6 +15,10 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Whether the query `insert_events` advances the log itself; otherwise `advance_log` comes before it.
     const EVENTS_IN_ONE: bool;
 
+    /// Whether a transaction that loads nothing is a round trip shorter. Then a batch may be decided on what was seen a
+    /// moment ago; the query `expect_nobody_at_work` among its statements says whether that still holds.
+    const SHORTER_WITHOUT_LOAD: bool;
+
     /// Runs read-only queries on one connection, in order, and answers the rows of each.
     fn read(&self, statements: Vec<Statement>) -> impl Future<Output = Result<Vec<Vec<Row>>>> + Send;
 
@@ -23,7 +27,8 @@ pub(crate) trait Driver: Send + Sync + 'static {
     ///
     /// Every statement sees what was committed before it ran (READ COMMITTED or stricter). When the future resolves
     /// to `Ok`, the transaction is durable; when it resolves to an error, it had no effect, except for
-    /// [`CommitUnknown`]. When `decide` returns no statement, nothing is written and no commit is waited for.
+    /// [`CommitUnknown`]. When `decide` returns no statement, nothing is written and no commit is waited for. Where nothing
+    /// is loaded, the transaction may begin after `decide`.
     ///
     /// Of those with the same number as `attempt` no two are at work at once: whoever comes second waits until the
     /// first has ended, also when its connection was lost. Where one process alone writes, that is so anyway.
@@ -78,6 +83,8 @@ pub(crate) enum TransactError {
     /// It had no effect: a constraint or a value was refused (SQLSTATE classes 22 and 23). One of several commands
     /// is at fault, the others would have succeeded alone.
     Refused(crate::Error),
+    /// It had no effect: what a statement expected is not so. Decided on what is loaded, it may succeed.
+    Unexpected(crate::Error),
     /// It had no effect, and trying again would not help.
     Failed(crate::Error),
     /// The connection was lost while COMMIT was under way: it may or may not have had an effect.

@@ -1,6 +1,6 @@
-//! Names that are known to be known.
+//! Names that are known to be known, and those of which nobody was at work.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::time::Timestamp;
@@ -16,6 +16,8 @@ const MOST: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct HeardOf {
     found: Mutex<HashMap<String, Timestamp>>,
+    /// Names that were no type of an agent at work when that was looked for last. A guess, for the store to confirm.
+    idle: Mutex<HashSet<String>>,
 }
 
 impl HeardOf {
@@ -30,6 +32,28 @@ impl HeardOf {
             age.is_some_and(|age| (0..TRUSTED_MS).contains(&age))
         };
         names.iter().filter(is_trusted).cloned().collect()
+    }
+
+    /// Whether it was looked for all of `names` and nobody was at work.
+    pub(super) fn none_at_work(&self, names: &BTreeSet<String>) -> bool {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().all(|name| idle.contains(name))
+    }
+
+    /// Notes that agents at work were looked for by `names`, and found of the types `at_work`.
+    pub(super) fn note_work<'a>(&self, names: &BTreeSet<String>, at_work: impl Iterator<Item = &'a String>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() + names.len() > MOST {
+            idle.clear();
+        }
+        for name in names {
+            if !idle.contains(name) {
+                idle.insert(name.clone());
+            }
+        }
+        for name in at_work {
+            idle.remove(name);
+        }
     }
 
     /// Notes what was found at `now`; not what is only trusted, or it would be trusted for ever.
@@ -78,6 +102,20 @@ mod tests {
         assert_eq!(heard_of.among(&both, end.plus_millis(-1)), both);
         assert_eq!(heard_of.among(&both, end), names(["b"]));
         assert_eq!(heard_of.among(&both, begin.plus_millis(-1)), none, "the clock was set back");
+    }
+
+    #[test]
+    fn nobody_is_taken_to_be_at_work_only_where_that_was_looked_for_last() {
+        let heard_of = HeardOf::default();
+        let is_idle = |listed: &BTreeSet<String>| heard_of.none_at_work(listed);
+        assert!(!is_idle(&names(["a"])), "never looked for");
+        heard_of.note_work(&names(["a", "b"]), ["b".to_owned()].iter());
+        assert!(is_idle(&names(["a"])) && !is_idle(&names(["b"])) && !is_idle(&names(["a", "b"])));
+        heard_of.note_work(&names(["a", "b"]), ["a".to_owned()].iter());
+        assert!(!is_idle(&names(["a"])) && is_idle(&names(["b"])));
+        let many: BTreeSet<String> = (0..MOST).map(|number| format!("{number:06}")).collect();
+        heard_of.note_work(&many, [].iter());
+        assert!(is_idle(&many) && !is_idle(&names(["b"])), "names are bounded");
     }
 
     #[test]

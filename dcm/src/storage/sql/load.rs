@@ -70,6 +70,11 @@ fn lock_names(footprint: &Footprint) -> Vec<String> {
     names.into_iter().collect()
 }
 
+/// A statement that fails when agents of the types that are named here are at work.
+pub(super) fn expect_nobody_at_work(footprint: &Footprint) -> Statement {
+    Statement::new("expect_nobody_at_work").with("agents", texts(&footprint.agents))
+}
+
 /// A kind of row that is loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Load {

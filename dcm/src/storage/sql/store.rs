@@ -9,7 +9,7 @@ use super::announce::{Announcements, Turn};
 use super::driver::{Driver, TransactError};
 use super::flush::flush;
 use super::heard_of::HeardOf;
-use super::load::{Load, fill, load};
+use super::load::{Load, expect_nobody_at_work, fill, load};
 use super::value::{Row, Statement, Value};
 use crate::error::{Error, Result};
 use crate::id::{ActionId, EventId};
@@ -64,12 +64,25 @@ const LOOKS: u32 = 9;
 
 impl<D: Driver> SqlStore<D> {
     /// Runs a batch once. When the fate of its COMMIT is not known, its events tell: they are in the log or not.
-    async fn transact(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
+    ///
+    /// If it `may_expect`, a batch that would only look for agents at work is decided as if there were none, where there
+    /// were none a moment ago, and its transaction looks whether that is so.
+    async fn transact(&self, batch: &Batch, may_expect: bool) -> Result<Outcomes, TransactError> {
         let attempt = number_of(batch.attempt());
         let (footprint, heard_of) = (batch.footprint(), Arc::clone(&self.heard_of));
         let trusted = heard_of.among(&footprint.agents, batch.now());
-        let (kinds, statements): (Vec<Load>, Vec<Statement>) =
-            load(&footprint, &trusted, batch.now(), D::NEEDS_LOCKS).into_iter().unzip();
+        let mut loads = load(&footprint, &trusted, batch.now(), D::NEEDS_LOCKS);
+        let mut expectation = None;
+        if may_expect
+            && D::SHORTER_WITHOUT_LOAD
+            && matches!(&loads[..], [(Load::OpenAgents, _)])
+            && heard_of.none_at_work(&footprint.agents)
+        {
+            loads.clear();
+            expectation = Some(expect_nobody_at_work(&footprint));
+        }
+        let (kinds, statements): (Vec<Load>, Vec<Statement>) = loads.into_iter().unzip();
+        let looked_for_work = kinds.contains(&Load::OpenAgents);
         let listener = batch.listener().cloned();
         let tell = listener.is_some();
         let announcements = self.announcements.clone();
@@ -82,6 +95,9 @@ impl<D: Driver> SqlStore<D> {
                 fill(&mut state, kind, rows)?;
             }
             heard_of.note(&state.known_agents, batch.now());
+            if looked_for_work {
+                heard_of.note_work(&footprint.agents, state.open_agents.iter().map(|(kind, _, _)| kind));
+            }
             state.known_agents.extend(trusted);
             let decision = batch.decide(state);
             let mark = decision.changes.events.first().map(|event| (event.id, event.at));
@@ -89,7 +105,7 @@ impl<D: Driver> SqlStore<D> {
             let mut statements = if decision.changes.is_empty() {
                 Vec::new()
             } else {
-                flush(decision.changes, D::EVENTS_IN_ONE)
+                expectation.into_iter().chain(flush(decision.changes, D::EVENTS_IN_ONE)).collect()
             };
             let told = announcements.filter(|_| mark.is_some());
             let turn = told.as_ref().map(|told| told.turn());
@@ -168,9 +184,10 @@ impl<D: Driver> SqlStore<D> {
 
     /// Tries again what had no effect, with a growing pause.
     async fn transact_with_retries(&self, batch: &Batch) -> Result<Outcomes, TransactError> {
-        let mut attempt = 0;
+        let (mut attempt, mut may_expect) = (0, true);
         loop {
-            match self.transact(batch).await {
+            match self.transact(batch, may_expect).await {
+                Err(TransactError::Unexpected(_)) if may_expect => may_expect = false,
                 Err(TransactError::Retryable(error)) if attempt < self.max_retries => {
                     attempt += 1;
                     tracing::warn!(?error, attempt, "a transaction had no effect and is tried again");
@@ -321,6 +338,7 @@ pub(super) fn into_error(error: TransactError) -> Error {
     match error {
         TransactError::Retryable(error)
         | TransactError::Refused(error)
+        | TransactError::Unexpected(error)
         | TransactError::Failed(error)
         | TransactError::CommitUnknown(error) => error,
     }

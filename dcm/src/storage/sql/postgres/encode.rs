@@ -1,7 +1,8 @@
 //! Values on their way to PostgreSQL, in the binary form of the type that a prepared statement asks for.
 
+use std::borrow::Borrow;
 use std::error::Error as StdError;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use bytes::{BufMut, BytesMut};
 use postgres_types::{IsNull, Kind, ToSql, Type};
@@ -186,9 +187,13 @@ fn put(cell: Cell<'_>, ty: &Type, out: &mut BytesMut) -> Result<bool, Unfit> {
             out.put_u8(1);
             out.put_slice(text.as_bytes());
         }
-        (Cell::Texts(texts), &Type::TEXT | &Type::VARCHAR) => put_literal(texts, out),
-        (Cell::Uuids(uuids), &Type::TEXT | &Type::VARCHAR) => put_literal(uuids, out),
-        (Cell::Ints(ints), &Type::TEXT | &Type::VARCHAR) => put_literal(ints, out),
+        (Cell::Texts(texts), &Type::TEXT | &Type::VARCHAR) => {
+            put_literal(texts.iter().map(String::as_str), out);
+        }
+        (Cell::Uuids(uuids), &Type::TEXT | &Type::VARCHAR) => {
+            put_literal(uuids.iter().map(Uuid::to_string), out);
+        }
+        (Cell::Ints(ints), &Type::TEXT | &Type::VARCHAR) => put_literal(ints.iter().map(i64::to_string), out),
         (Cell::Bytes(bytes), &Type::BYTEA) => out.put_slice(bytes),
         (Cell::Uuid(uuid), &Type::UUID) => out.put_slice(uuid.as_bytes()),
         (Cell::Uuid(uuid), &Type::TEXT | &Type::VARCHAR) => {
@@ -219,6 +224,8 @@ fn put_array<'a>(
 ) -> Result<(), Unfit> {
     let too_many = |_| Unfit::Value("it is larger than PostgreSQL takes".to_owned());
     let count = i32::try_from(cells.len()).map_err(too_many)?;
+    // What the length and a short item need.
+    out.reserve(cells.len().saturating_mul(20));
     // The number of dimensions; whether there may be nulls; the type of the items.
     out.put_i32(i32::from(count > 0));
     out.put_i32(1);
@@ -241,24 +248,21 @@ fn put_array<'a>(
 }
 
 /// Appends `items` as the text of an array; every item is quoted, so that none reads as `NULL` or as nothing.
-fn put_literal<T: fmt::Display>(items: &[T], out: &mut BytesMut) {
-    let mut text = String::from("{");
-    let mut item_text = String::new();
-    for (index, item) in items.iter().enumerate() {
-        item_text.clear();
-        // Writing to a String cannot fail.
-        let _ = write!(item_text, "{item}");
-        text.push_str(if index == 0 { "\"" } else { ",\"" });
-        for letter in item_text.chars() {
-            if matches!(letter, '"' | '\\') {
-                text.push('\\');
-            }
-            text.push(letter);
+fn put_literal<T: Borrow<str>>(items: impl Iterator<Item = T>, out: &mut BytesMut) {
+    out.put_u8(b'{');
+    for (index, item) in items.enumerate() {
+        out.put_slice(if index == 0 { b"\"" } else { b",\"" });
+        let mut rest = item.borrow();
+        while let Some(at) = rest.find(['"', '\\']) {
+            out.put_slice(&rest.as_bytes()[..at]);
+            out.put_u8(b'\\');
+            out.put_u8(rest.as_bytes()[at]);
+            rest = &rest[at + 1..];
         }
-        text.push('"');
+        out.put_slice(rest.as_bytes());
+        out.put_u8(b'"');
     }
-    text.push('}');
-    out.put_slice(text.as_bytes());
+    out.put_u8(b'}');
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(super) struct Failure {
 pub(super) enum Class {
     /// A constraint or a value was refused.
     Refused,
+    /// What a statement expected is not so.
+    Unexpected,
     /// The same may succeed later.
     Retryable,
     /// The same may succeed later, over another connection.
@@ -56,7 +58,7 @@ impl Failure {
             Class::Refused if code.starts_with("22") => {
                 Error::invalid("a value is not one that the store can keep").with_source(detail)
             }
-            Class::Refused | Class::Final => Error::internal(detail),
+            Class::Refused | Class::Unexpected | Class::Final => Error::internal(detail),
         };
         // A pooler reports the loss of its server in this class, and cannot know what happened there.
         Self { class, error, is_answer: !code.starts_with("08") }
@@ -86,6 +88,7 @@ impl Failure {
         match self.class {
             Class::Refused => TransactError::Refused(self.error),
             Class::Retryable | Class::Lost => TransactError::Retryable(self.error),
+            Class::Unexpected => TransactError::Unexpected(self.error),
             Class::Final => TransactError::Failed(self.error),
         }
     }
@@ -105,6 +108,8 @@ fn class_of(answer: &DbError) -> Class {
         _ if code.starts_with("08") || code.starts_with("57P") => Class::Lost,
         // A statement that was prepared before a migration changed its columns, or that a pooler has lost.
         "26000" => Class::Lost,
+        // Nothing else divides: `expect_nobody_at_work` says so that somebody is.
+        "22012" => Class::Unexpected,
         "0A000" if answer.routine() == Some("RevalidateCachedQuery") => Class::Lost,
         _ if code.starts_with("22") || code.starts_with("23") => Class::Refused,
         _ => Class::Final,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Lease, PostgresDriver, Stage};
+use super::{BEGIN, Lease, PostgresDriver, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::sql::migrate::{Applied, Migration, migrations, plan};
 use crate::storage::sql::registry::Dialect;
@@ -25,7 +25,7 @@ impl PostgresDriver {
         // When this is left early, the connection is closed and the server rolls back.
         lease.parts().map_err(|failure| failure.error)?;
         lease.stage = Stage::Unsettled;
-        self.batch(&lease, "begin", &self.begin).await?;
+        self.batch(&lease, "begin", &format!("{BEGIN}; {}", self.openings[0])).await?;
         let settings = format!(
             "set local lock_timeout = {}; set local statement_timeout = 0; \
              set local idle_in_transaction_session_timeout = 0; set local client_min_messages = warning; \

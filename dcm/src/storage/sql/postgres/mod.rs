@@ -1,4 +1,5 @@
-//! PostgreSQL: a pool of connections, pipelined statements, and transactions of two round trips.
+//! PostgreSQL: a pool of connections, pipelined statements, and transactions of two round trips, or of one where
+//! nothing must be seen before it is decided.
 
 mod connect;
 mod decode;
@@ -15,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
-use postgres_types::ToSql;
+use postgres_types::{ToSql, Type};
 use tokio::sync::Notify;
 use tokio_postgres::Config;
 
@@ -42,10 +43,33 @@ pub(crate) struct PostgresDriver {
     config: Config,
     registry: &'static Registry,
     options: PostgresOptions,
-    begin: String,
+    /// The second statement of each transaction, without and with the number of an attempt.
+    openings: [String; 2],
 }
 
+/// The first.
+const BEGIN: &str = "begin transaction isolation level read committed";
+
 type PgResult<T> = Result<T, tokio_postgres::Error>;
+
+/// Where an attempt waits for the one of the same number.
+const LOCK: &str = ", pg_advisory_xact_lock($1)";
+
+/// What each transaction is set to. Prepared like any other statement, it costs a third of what four `set local` cost.
+///
+/// Every connection was given this level of `synchronous_commit` when it was made. It is said again for each transaction,
+/// because behind a transaction pooler the next one may run in a session that nobody has set up.
+///
+/// Plans are made once for each connection, maybe while a table is still empty, when reading all of it looks cheapest; it
+/// grows afterwards, and the plan stays. Whatever a batch looks for has an index. (Without that choice a plan that has
+/// none looks so dear that compiling it seems to pay.)
+fn opening(level: &str, lock: &str) -> String {
+    format!(
+        "select set_config('synchronous_commit', '{level}', true), \
+         set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true), \
+         set_config('jit', 'off', true){lock}"
+    )
+}
 
 impl PostgresDriver {
     /// Connects to a database and looks whether it can be used.
@@ -60,16 +84,7 @@ impl PostgresDriver {
     ) -> Result<Self> {
         let pool = pool(config.clone(), &options)?;
         let level = first_contact(&pool, &config).await?;
-        // Every connection was given this level when it was made. It is said again for each transaction, because
-        // behind a transaction pooler the next transaction may run in a session that nobody has set up.
-        // Plans are made once for each connection, maybe while a table is still empty, when reading all of it looks
-        // cheapest; it grows afterwards, and the plan stays. Whatever a batch looks for has an index. (Without
-        // that choice a plan that has none looks so dear that compiling it seems to pay.)
-        let begin = format!(
-            "begin transaction isolation level read committed; set local synchronous_commit = {level}; \
-             set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; set local jit = off"
-        );
-        Ok(Self { pool, config, registry, options, begin })
+        Ok(Self { pool, config, registry, options, openings: [opening(&level, ""), opening(&level, LOCK)] })
     }
 
     /// The `synchronous_commit` of every connection that the pool may hold, all of them opened.
@@ -140,6 +155,16 @@ impl PostgresDriver {
         Ok(rows)
     }
 
+    /// What a transaction begins with, after [`BEGIN`].
+    async fn opening(&self, client: &Object, attempt: Option<i64>) -> Result<Prepared, Failure> {
+        let query = "opening";
+        let sql = &self.openings[usize::from(attempt.is_some())];
+        let handle = client.prepare_cached(sql).await.map_err(|error| Failure::of(query, &error))?;
+        let number = attempt.map(|attempt| encode(&Value::Int(attempt), &Type::INT8)).transpose();
+        let params = number.map_err(|unfit| Failure::unfit(query, "attempt", unfit))?.into_iter().collect();
+        Ok(Prepared { query, handle, params })
+    }
+
     /// Begins a transaction and runs `load` in it, in one round trip.
     async fn load(
         &self,
@@ -148,30 +173,54 @@ impl PostgresDriver {
         load: &[Statement],
     ) -> Result<Vec<Vec<Row>>, Failure> {
         let (client, stage) = lease.parts()?;
+        let opening = self.opening(client, attempt).await?;
         let prepared = self.prepare(client, load).await?;
         *stage = Stage::Open;
-        let lock = attempt.map(|attempt| format!("{}; select pg_advisory_xact_lock({attempt})", self.begin));
-        let mut requests = vec![command(client, lock.as_ref().unwrap_or(&self.begin))];
+        let mut requests = vec![command(client, BEGIN), opening.request(client)];
         requests.extend(prepared.iter().map(|statement| statement.request(client)));
         let mut answers = send_all(requests).await.into_iter();
         answers.next().transpose().map_err(|error| Failure::of("begin", &error))?;
+        answers.next().transpose().map_err(|error| Failure::of(opening.query, &error))?;
         collect(&prepared, answers)
     }
 
-    /// Runs `writes` and commits, in one round trip.
-    async fn flush(&self, lease: &mut Lease, writes: &[Statement]) -> Result<Vec<Vec<Row>>, TransactError> {
+    /// Runs `writes` and commits, in one round trip; in the same one it begins the transaction where there is an
+    /// `opening`.
+    async fn flush(
+        &self,
+        lease: &mut Lease,
+        opening: Option<Prepared>,
+        writes: &[Statement],
+    ) -> Result<Vec<Vec<Row>>, TransactError> {
         let (client, stage) = lease.parts().map_err(Failure::without_effect)?;
-        let prepared = self.prepare(client, writes).await.map_err(Failure::without_effect)?;
+        let prepared = self.prepare(client, writes).await;
+        if matches!(&prepared, Err(failure) if failure.class == Class::Lost) {
+            *stage = Stage::Unsettled;
+        }
+        let prepared = prepared.map_err(Failure::without_effect)?;
         *stage = Stage::Unsettled;
-        let requests = prepared.iter().map(|statement| statement.request(client)).collect();
+        let mut requests: Vec<_> = opening.iter().map(|_| command(client, BEGIN)).collect();
+        requests.extend(opening.iter().chain(&prepared).map(|statement| statement.request(client)));
         let (answers, committed) = send_all_then(requests, command(client, "commit")).await;
+        let mut answers = answers.into_iter();
+        let begun = opening.as_ref().and_then(|_| answers.next()).transpose();
         // A COMMIT that the server has answered has ended the transaction, in whichever way.
         *stage = match &committed {
             Some(Ok(_)) => Stage::Idle,
             None => Stage::Open,
             Some(Err(_)) => Stage::Unsettled,
         };
-        let answers = match first_failure(&prepared, answers) {
+        if let Err(error) = begun {
+            let failure = Failure::of("begin", &error);
+            // What came behind it was lost with the connection, or has run without a transaction, each by itself.
+            return Err(match committed {
+                Some(_) if failure.class != Class::Lost || !failure.is_answer => {
+                    TransactError::CommitUnknown(failure.error)
+                }
+                _ => failure.without_effect(),
+            });
+        }
+        let mut answers = match first_failure(opening.iter().chain(&prepared), answers) {
             Ok(answers) => answers,
             // The server refused a statement, so the COMMIT behind it has rolled back; or it was never sent.
             Err(failure) if failure.is_answer || committed.is_none() => {
@@ -190,6 +239,7 @@ impl PostgresDriver {
             }
             return Err(TransactError::CommitUnknown(failure.error));
         }
+        answers.drain(..answers.len() - prepared.len());
         // The types of all columns were looked at before.
         let rows = prepared.iter().zip(answers).map(|(statement, rows)| statement.decode(&rows));
         rows.collect::<Result<_, _>>().map_err(|failure| TransactError::CommitUnknown(failure.error))
@@ -205,12 +255,12 @@ impl PostgresDriver {
     where
         F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)>,
     {
-        let rows = self.load(lease, attempt, &load).await.map_err(|failure| {
-            if failure.class == Class::Lost {
-                lease.stage = Stage::Unsettled;
-            }
-            failure.without_effect()
-        })?;
+        let begins_late = load.is_empty();
+        let rows = if begins_late {
+            Vec::new()
+        } else {
+            self.load(lease, attempt, &load).await.map_err(|failure| lease.failed(failure))?
+        };
         // Nothing of the driver is reachable from `decide`, so a panic in it leaves nothing half done.
         let (made, writes) = catch_unwind(AssertUnwindSafe(|| decide(rows)))
             .unwrap_or_else(|_| Err(Error::internal("the decision of a transaction panicked")))
@@ -218,13 +268,20 @@ impl PostgresDriver {
         if writes.is_empty() {
             return Ok((made, Vec::new()));
         }
-        Ok((made, self.flush(lease, &writes).await?))
+        let opening = if begins_late {
+            let opening = self.opening(lease.parts().map_err(Failure::without_effect)?.0, attempt).await;
+            Some(opening.map_err(|failure| lease.failed(failure))?)
+        } else {
+            None
+        };
+        Ok((made, self.flush(lease, opening, &writes).await?))
     }
 }
 
 impl Driver for PostgresDriver {
     const NEEDS_LOCKS: bool = true;
     const EVENTS_IN_ONE: bool = true;
+    const SHORTER_WITHOUT_LOAD: bool = true;
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
         if statements.is_empty() {
@@ -314,6 +371,14 @@ impl Lease {
         Ok((client, &mut self.stage))
     }
 
+    /// What the failure of a statement before the last round trip means; after some the connection is given up.
+    fn failed(&mut self, failure: Failure) -> TransactError {
+        if failure.class == Class::Lost {
+            self.stage = Stage::Unsettled;
+        }
+        failure.without_effect()
+    }
+
     /// Ends what is still open, without letting the caller wait for it.
     fn end(mut self) {
         if self.stage != Stage::Open {
@@ -385,23 +450,22 @@ fn collect(
     prepared: &[Prepared],
     answers: impl Iterator<Item = PgResult<Vec<tokio_postgres::Row>>>,
 ) -> Result<Vec<Vec<Row>>, Failure> {
-    let rows = first_failure(prepared, answers)?;
+    let rows = first_failure(prepared.iter(), answers)?;
     prepared.iter().zip(rows).map(|(statement, rows)| statement.decode(&rows)).collect()
 }
 
-fn first_failure(
-    prepared: &[Prepared],
+fn first_failure<'a>(
+    prepared: impl Iterator<Item = &'a Prepared>,
     answers: impl IntoIterator<Item = PgResult<Vec<tokio_postgres::Row>>>,
 ) -> Result<Vec<Vec<tokio_postgres::Row>>, Failure> {
     prepared
-        .iter()
         .zip(answers)
         .map(|(statement, answer)| answer.map_err(|error| Failure::of(statement.query, &error)))
         .collect()
 }
 
 /// What `statement` says for `param`, in the form of the type that the query asks for.
-fn parameter(statement: &Statement, param: &Param, ty: &postgres_types::Type) -> Result<Encoded, Failure> {
+fn parameter(statement: &Statement, param: &Param, ty: &Type) -> Result<Encoded, Failure> {
     let name = param.name.as_str();
     let unfit = |unfit| Failure::unfit(statement.query, name, unfit);
     if let Some(bulk) = &statement.rows

@@ -108,3 +108,5 @@ select pg_terminate_backend(pg_backend_pid())
 select pg_advisory_xact_lock(7)
 -- name: sleep
 select pg_sleep(600)
+-- name: divide_by_zero
+select 1 / (count(*) - count(*)) from things

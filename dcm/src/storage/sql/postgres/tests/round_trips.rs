@@ -5,6 +5,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::config::Host;
 
 use super::*;
+use crate::engine::rules::SendMessage;
+use crate::storage::sql::SqlStore;
+use crate::storage::{Batch, CommitStore, Submitted};
 
 /// How often the client has begun to speak, after the server had.
 #[derive(Default)]
@@ -55,7 +58,7 @@ async fn pass_on(
 }
 
 #[tokio::test]
-async fn a_read_is_one_round_trip_and_a_transaction_two() {
+async fn a_read_is_one_round_trip_and_a_transaction_that_loads_is_two() {
     with_database(async |database| {
         let talk = Arc::new(Mutex::new(Talk::default()));
         let config = eavesdrop(&database.config, Arc::clone(&talk)).await;
@@ -76,10 +79,78 @@ async fn a_read_is_one_round_trip_and_a_transaction_two() {
             let writes = vec![insert(u128::from(warm)), Statement::new("things_count")];
             driver.transact(reads(), move |_| Ok(((), writes))).await.unwrap();
             let after_write = talk.lock().unwrap().round_trips;
+            let writes = vec![insert(2 + u128::from(warm)), Statement::new("things_count")];
+            driver.transact_as(Some(5), vec![], move |_| Ok(((), writes))).await.unwrap();
+            let after_blind_write = talk.lock().unwrap().round_trips;
             if warm {
                 assert_eq!((after_read - so_far, after_write - after_read), (1, 2));
+                assert_eq!(after_blind_write - after_write, 1);
             }
         }
+    })
+    .await;
+}
+
+/// A message to somebody who is known and no type of an agent at work takes one round trip; when such an agent has come
+/// meanwhile, it is decided again.
+#[tokio::test]
+async fn a_message_is_one_round_trip_while_nobody_of_that_type_is_at_work() {
+    with_database(async |database| {
+        let talk = Arc::new(Mutex::new(Talk::default()));
+        let config = eavesdrop(&database.config, Arc::clone(&talk)).await;
+        migrated(database).await;
+        let options = PostgresOptions { max_connections: 1, ..PostgresOptions::default() };
+        let store = SqlStore::new(PostgresDriver::connect(config, options).await.unwrap(), 3);
+        let ids = IdSource::new(Arc::new(SystemClock));
+        let round_trips_of_a_message = async || {
+            let message = serde_json::json!({
+                "from_agent": "planner", "to_agent": "tester", "topic": "workflow.progress", "content": {"n": 1}
+            });
+            let operation = serde_json::from_value(message).unwrap();
+            let command = Submitted::new(SendMessage { operation, default_ttl_ms: 60_000 }, None);
+            let so_far = talk.lock().unwrap().round_trips;
+            let outcomes = store.commit(Batch::new(vec![command], SystemClock.now(), ids.clone())).await.unwrap();
+            for outcome in outcomes {
+                drop(outcome.unwrap());
+            }
+            talk.lock().unwrap().round_trips - so_far
+        };
+        let channels_of_the_last_event = async || {
+            let admin = database.client().await;
+            let last = "select channels from events order by seq desc limit 1";
+            admin.query_one(last, &[]).await.unwrap().get::<_, Vec<String>>(0)
+        };
+        let open = async |open: bool| {
+            let admin = database.client().await;
+            let change = if open {
+                "insert into sessions (id) values ('s'); \
+                 insert into subtasks (id, session_id, agent_type, agent_id, status, description) \
+                 values ('00000000-0000-7000-8000-000000000001', 's', 'tester', 'tester-7', 'running', 'test')"
+            } else {
+                "update subtasks set status = 'completed'"
+            };
+            admin.batch_execute(change).await.unwrap();
+        };
+        let own = "agents/tester-7".to_owned();
+
+        // Nobody knows "tester", so that is looked for each time.
+        round_trips_of_a_message().await;
+        round_trips_of_a_message().await;
+        assert_eq!(round_trips_of_a_message().await, 2);
+        database.client().await.batch_execute("insert into sessions (id) values ('tester')").await.unwrap();
+        assert_eq!(round_trips_of_a_message().await, 2, "found to be known");
+        round_trips_of_a_message().await;
+        assert_eq!(round_trips_of_a_message().await, 1, "known, and nobody of that type is at work");
+        assert!(!channels_of_the_last_event().await.contains(&own));
+        open(true).await;
+        assert_eq!(round_trips_of_a_message().await, 3, "in vain, and again");
+        assert!(channels_of_the_last_event().await.contains(&own));
+        assert_eq!(round_trips_of_a_message().await, 2, "somebody is at work");
+        assert!(channels_of_the_last_event().await.contains(&own));
+        open(false).await;
+        assert_eq!(round_trips_of_a_message().await, 2);
+        assert!(!channels_of_the_last_event().await.contains(&own));
+        assert_eq!(round_trips_of_a_message().await, 1);
     })
     .await;
 }

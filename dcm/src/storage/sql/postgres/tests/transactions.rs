@@ -53,28 +53,52 @@ async fn a_refused_statement_takes_its_neighbours_back() {
         let before = backend(&driver).await;
         write(&driver, vec![thing(1, 1)]).await.unwrap();
 
-        let twice = write(&driver, vec![thing(2, 2), thing(1, 1), thing(3, 3)]).await;
-        assert!(
-            matches!(&twice, Err(TransactError::Refused(error)) if error.kind() == ErrorKind::Conflict),
-            "{twice:?}"
-        );
-        // Refused by the server, and refused before anything is sent.
-        for bad in [thing(4, 4).with("rank", Value::Null), thing(5, 1 << 40)] {
-            let mut bad = bad;
-            bad.params.reverse();
-            let refused = write(&driver, vec![thing(2, 2), bad]).await;
-            assert!(matches!(&refused, Err(TransactError::Refused(_))), "{refused:?}");
+        // In one round trip, and in two.
+        for load in [vec![], vec![Statement::new("things_count")]] {
+            let write = async |writes| driver.transact(load.clone(), |_| Ok(((), writes))).await;
+            let twice = write(vec![thing(2, 2), thing(1, 1), thing(3, 3)]).await;
+            assert!(
+                matches!(&twice, Err(TransactError::Refused(error)) if error.kind() == ErrorKind::Conflict),
+                "{twice:?}"
+            );
+            // Refused by the server, and refused before anything is sent.
+            for bad in [thing(4, 4).with("rank", Value::Null), thing(5, 1 << 40)] {
+                let mut bad = bad;
+                bad.params.reverse();
+                let refused = write(vec![thing(2, 2), bad]).await;
+                assert!(matches!(&refused, Err(TransactError::Refused(_))), "{refused:?}");
+            }
+            let missing = write(vec![thing(2, 2), Statement::new("no_such_table")]).await;
+            assert!(
+                matches!(&missing, Err(TransactError::Failed(error)) if error.kind() == ErrorKind::Internal),
+                "{missing:?}"
+            );
+            let unexpected = write(vec![Statement::new("divide_by_zero"), thing(2, 2)]).await;
+            assert!(matches!(&unexpected, Err(TransactError::Unexpected(_))), "{unexpected:?}");
         }
-        let missing = write(&driver, vec![thing(2, 2), Statement::new("no_such_table")]).await;
-        assert!(
-            matches!(&missing, Err(TransactError::Failed(error)) if error.kind() == ErrorKind::Internal),
-            "{missing:?}"
-        );
         let in_load = driver.transact(vec![Statement::new("no_such_table")], |_| Ok(((), vec![]))).await;
         assert!(matches!(&in_load, Err(TransactError::Failed(_))), "{in_load:?}");
 
         assert_eq!(count(&driver).await, Value::Int(1));
         assert_eq!(backend(&driver).await, before, "the connection can be used again");
+    })
+    .await;
+}
+
+/// What is sent behind a BEGIN that fails may have run by itself, so nobody may say that it had no effect.
+#[tokio::test]
+async fn a_begin_that_fails_leaves_the_outcome_open() {
+    with_database(async |database| {
+        let driver = things(database).await;
+        write(&driver, vec![thing(1, 1)]).await.unwrap();
+        // A session in a failed transaction refuses to begin another.
+        let session = lease(&driver.pool).await.unwrap();
+        session.batch_execute("begin; select 1 / 0").await.unwrap_err();
+        drop(session);
+        let unknown = write(&driver, vec![thing(2, 2)]).await;
+        assert!(matches!(&unknown, Err(TransactError::CommitUnknown(_))), "{unknown:?}");
+        write(&driver, vec![thing(2, 2)]).await.unwrap();
+        assert_eq!(count(&driver).await, Value::Int(2));
     })
     .await;
 }
