@@ -267,7 +267,9 @@ async fn connections_that_are_cut_under_load_lose_nothing() {
 async fn behind_a_wire(database: &Database) -> (Server, Wire) {
     let wire = Wire::to(database.url()).await;
     // One connection, so that it is the one which has prepared its statements.
-    let options = Options::on_database(&wire.by_way(database.url())).variable("DB_MAX_CONNECTIONS", "1");
+    let options = Options::on_database(&wire.by_way(database.url()))
+        .variable("DB_MAX_CONNECTIONS", "1")
+        .variable("DCM_NOTIFY", "off");
     let server = options.start().await;
     let api = server.calls();
     while api.get("/api/cleanup/stats").await["last_cleanup"].is_null() {
@@ -350,6 +352,37 @@ async fn a_commit_that_is_still_under_way_when_the_wire_breaks() {
     assert_eq!(database.value(EVENTS), "2");
     drop(holder);
     connection.await.unwrap().unwrap();
+    drop(server);
+    drop(database);
+}
+
+/// A transaction that is sent at once reaches PostgreSQL when somebody has looked for it already, and the batch is committed
+/// by another attempt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_arrives_after_it_was_given_up() {
+    let database = Database::create();
+    let (server, wire) = behind_a_wire(&database).await;
+    let api = server.calls();
+    let message = |from: &str, to: &str| json!({"from_agent": from, "to_agent": to, "topic": "workflow.progress", "content": {"text": "hello"}});
+    // Both are known then, and nobody of such a type was at work.
+    for (from, to) in [("a", "b"), ("b", "a"), ("a", "b"), ("b", "a")] {
+        api.post("/api/messages", &message(from, to)).await;
+    }
+    let kept = || {
+        let messages = database.value("select count(*) from agent_messages");
+        (messages, database.value("select count(*) from events where name = 'message.new'"))
+    };
+    let twice = |count: &str| (count.to_owned(), count.to_owned());
+    assert_eq!(kept(), twice("4"));
+    wire.break_next(Break::Late);
+    let answer = api.post("/api/messages", &message("a", "b")).await;
+    wire.broken().await;
+    assert_eq!(kept(), twice("5"), "committed by another attempt");
+    wire.release();
+    wire.arrived().await;
+    assert_eq!(kept(), twice("5"), "the late one has come to nothing");
+    let id = answer["message"]["id"].as_str().unwrap();
+    assert_eq!(database.value(&format!("select count(*) from agent_messages where id = '{id}'")), "1");
     drop(server);
     drop(database);
 }

@@ -182,22 +182,18 @@ on conflict (id) do update set
     tools_used = excluded.tools_used
 where excluded.last_updated >= agent_contexts.last_updated
 
+-- The columns are taken apart in the list of what is selected, which costs less than a function in `from`: rows are many
+-- here, and in the messages and events below.
 -- name: insert_actions
 insert into actions (
     id, subtask_id, session_id, tool_use_id, tool_name, tool_type, input, output, file_paths, exit_code,
     duration_ms, created_at, recorded_at, metadata
 )
 select
-    x.id, x.subtask_id, x.session_id, x.tool_use_id, x.tool_name, x.tool_type, x.input, x.output,
-    x.file_paths::text[], x.exit_code, x.duration_ms, x.created_at, x.recorded_at, x.metadata
-from unnest(
-    :id::uuid[], :subtask_id::uuid[], :session_id::text[], :tool_use_id::text[], :tool_name::text[],
-    :tool_type::text[], :input::bytea[], :output::bytea[], :file_paths::text[], :exit_code::integer[],
-    :duration_ms::integer[], :created_at::timestamptz[], :recorded_at::timestamptz[], :metadata::jsonb[]
-) as x (
-    id, subtask_id, session_id, tool_use_id, tool_name, tool_type, input, output, file_paths, exit_code,
-    duration_ms, created_at, recorded_at, metadata
-)
+    unnest(:id::uuid[]), unnest(:subtask_id::uuid[]), unnest(:session_id::text[]), unnest(:tool_use_id::text[]),
+    unnest(:tool_name::text[]), unnest(:tool_type::text[]), unnest(:input::bytea[]), unnest(:output::bytea[]),
+    unnest(:file_paths::text[])::text[], unnest(:exit_code::integer[]), unnest(:duration_ms::integer[]),
+    unnest(:created_at::timestamptz[]), unnest(:recorded_at::timestamptz[]), unnest(:metadata::jsonb[])
 
 -- name: mend_failures
 delete from open_failures f
@@ -222,16 +218,22 @@ on conflict (session_id, subject) do update set
     failed_at = excluded.failed_at
 where excluded.failed_at >= open_failures.failed_at
 
--- Fails with division_by_zero when agents of one of these types are at work; see load_open_agents.
--- name: expect_nobody_at_work
-select 1 / case when exists (
-    select 1 from subtasks
-    where status in ('running', 'paused', 'blocked') and agent_type in (:agents*) and agent_id <> agent_type
-        and session_id is not null
-) then 0 else 1 end
+-- For a transaction that sends everything at once: it may arrive when its attempt was given up. So that this is seen, it is
+-- a statement of its own, behind the one that waits for the attempt's lock. And it may be decided as if no agents of these
+-- types were at work; see load_open_agents.
+-- name: expect_undisturbed
+select 1 / case when
+    exists (select 1 from given_up_attempts where number = :attempt)
+    or exists (select 1 from subtasks where status in ('running', 'paused', 'blocked') and agent_type in (:agents*) and agent_id <> agent_type and session_id is not null) --? agents
+then 0 else 1 end
 
--- The columns are taken apart in the list of what is selected, which costs less than a function in `from`; so in
--- insert_events.
+-- Whoever sent it has an end after a day.
+-- name: give_up_attempt
+with old as (
+    delete from given_up_attempts where created_at < now() - interval '1 day'
+)
+insert into given_up_attempts (number) values (:attempt) on conflict do nothing
+
 -- name: insert_messages
 insert into agent_messages (
     id, project_id, from_agent_id, to_agent_id, message_type, topic, payload, priority, created_at, expires_at

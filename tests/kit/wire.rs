@@ -12,6 +12,9 @@ use tokio::sync::watch;
 /// The message that ends a transaction; `set synchronous_commit = …` does not end in it.
 const COMMIT: &[u8] = b"commit\0";
 
+/// The message that begins one that writes.
+const BEGIN: &[u8] = b"begin transaction isolation level read committed\0";
+
 /// What becomes of the next COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -26,6 +29,8 @@ pub enum Break {
     Before,
     /// All of it; only its answer is lost.
     After,
+    /// The whole transaction, after the COMMIT was [released](Wire::release); it must be sent at once.
+    Late,
 }
 
 /// A wire between a server and its database.
@@ -42,6 +47,8 @@ struct State {
     next: watch::Sender<Option<Next>>,
     /// Whether a COMMIT that waited may go on.
     released: watch::Sender<bool>,
+    /// Whether PostgreSQL has dealt with what came late.
+    arrived: watch::Sender<bool>,
 }
 
 impl Wire {
@@ -51,8 +58,9 @@ impl Wire {
         let address = listener.local_addr().expect("a bound address");
         let url = Url::parse(url).expect("a URL");
         let database = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5432));
-        let (next, released) = (watch::Sender::new(None), watch::Sender::new(false));
-        let state = Arc::new(State { database, next, released });
+        let (next, released, arrived) =
+            (watch::Sender::new(None), watch::Sender::new(false), watch::Sender::new(false));
+        let state = Arc::new(State { database, next, released, arrived });
         let passing = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -75,6 +83,7 @@ impl Wire {
 
     /// Breaks the connection that sends the next COMMIT.
     pub fn break_next(&self, how: Break) {
+        self.state.released.send_replace(false);
         self.state.next.send_replace(Some(Next::Breaks(how)));
     }
 
@@ -87,6 +96,11 @@ impl Wire {
     /// Lets the COMMIT go on that was held back.
     pub fn release(&self) {
         self.state.released.send_replace(true);
+    }
+
+    /// Waits until PostgreSQL has dealt with what was to arrive [late](Break::Late).
+    pub async fn arrived(&self) {
+        self.state.arrived.subscribe().wait_for(|arrived| *arrived).await.expect("the wire is there");
     }
 
     /// Waits until a COMMIT has come that is held back, or at which the wire is broken.
@@ -102,11 +116,20 @@ impl State {
         server.set_nodelay(true)?;
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
+        // What is kept until it may arrive late.
+        let mut late = Vec::new();
         let broken = tokio::select! {
-            broken = self.up(&mut from_client, &mut to_server) => broken?,
+            broken = self.up(&mut from_client, &mut to_server, &mut late) => broken?,
             ended = io::copy(&mut from_server, &mut to_client) => return ended.map(drop),
         };
         drop((from_client, to_client));
+        if broken == Some(Break::Late) {
+            let _ = self.released.subscribe().wait_for(|released| *released).await;
+            to_server.write_all(&late).await?;
+            to_server.shutdown().await?;
+            io::copy(&mut from_server, &mut io::sink()).await?;
+            self.arrived.send_replace(true);
+        }
         if broken == Some(Break::After) {
             // As where packets are lost without a word: PostgreSQL does not notice, and goes on to the end.
             io::copy(&mut from_server, &mut io::sink()).await?;
@@ -115,7 +138,12 @@ impl State {
     }
 
     /// Passes on what the client says, until it has nothing more to say or the wire breaks.
-    async fn up(&self, client: &mut OwnedReadHalf, server: &mut OwnedWriteHalf) -> io::Result<Option<Break>> {
+    async fn up(
+        &self,
+        client: &mut OwnedReadHalf,
+        server: &mut OwnedWriteHalf,
+        late: &mut Vec<u8>,
+    ) -> io::Result<Option<Break>> {
         // The end of what was passed on, so that a COMMIT in two pieces is found as well.
         let mut tail = Vec::new();
         let mut buffer = vec![0; 1 << 16];
@@ -123,6 +151,16 @@ impl State {
             let read = client.read(&mut buffer).await?;
             if read == 0 {
                 return Ok(None);
+            }
+            if *self.next.borrow() == Some(Next::Breaks(Break::Late))
+                && (!late.is_empty() || find(&buffer[..read], BEGIN).is_some())
+            {
+                late.extend_from_slice(&buffer[..read]);
+                if find(late, COMMIT).is_some() {
+                    self.next.send_replace(None);
+                    return Ok(Some(Break::Late));
+                }
+                continue;
             }
             let known = tail.len();
             tail.extend_from_slice(&buffer[..read]);

@@ -112,7 +112,8 @@ pub async fn mail_to_a_type_reaches_agents_at_work(api: &impl Api) {
         must(api.execute(input).await, "creating a subtask");
     }
     let other = fixture.project(api, "other").await;
-    for project_id in [Some(tree.project.id), Some(other.id), None] {
+    // The one without a project is decided as those before were, so it comes first.
+    for project_id in [None, Some(tree.project.id), Some(other.id)] {
         let input =
             crate::api::messages::MessageSend { project_id, ..inputs::direct(&fixture.name("from"), &kind) };
         let sent = must(api.execute(input).await, "sending a message").message;

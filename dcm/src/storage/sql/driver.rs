@@ -15,9 +15,10 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Whether the query `insert_events` advances the log itself; otherwise `advance_log` comes before it.
     const EVENTS_IN_ONE: bool;
 
-    /// Whether a transaction that loads nothing is a round trip shorter. Then a batch may be decided on what was seen a
-    /// moment ago; the query `expect_nobody_at_work` among its statements says whether that still holds.
-    const SHORTER_WITHOUT_LOAD: bool;
+    /// Whether a transaction that loads nothing is a round trip shorter: all of it is sent at once. Then a batch may be
+    /// decided on what was seen a moment ago, and may arrive after it was looked for in vain; the first of its statements
+    /// is the query `expect_undisturbed`.
+    const SENT_AT_ONCE: bool;
 
     /// Runs read-only queries on one connection, in order, and answers the rows of each.
     fn read(&self, statements: Vec<Statement>) -> impl Future<Output = Result<Vec<Vec<Row>>>> + Send;
@@ -87,6 +88,7 @@ pub(crate) enum TransactError {
     Unexpected(crate::Error),
     /// It had no effect, and trying again would not help.
     Failed(crate::Error),
-    /// The connection was lost while COMMIT was under way: it may or may not have had an effect.
+    /// The connection was lost while COMMIT was under way, or what was sent before it never began a transaction: it may
+    /// or may not have had an effect.
     CommitUnknown(crate::Error),
 }

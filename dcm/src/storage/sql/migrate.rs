@@ -57,6 +57,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     10 "0010_briefs",
     11 "0011_compactions",
     12 "0012_sessions",
+    13 "0013_given_up",
 };
 
 /// Every migration of `dialect`, oldest first.

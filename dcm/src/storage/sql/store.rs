@@ -9,7 +9,7 @@ use super::announce::{Announcements, Turn};
 use super::driver::{Driver, TransactError};
 use super::flush::flush;
 use super::heard_of::HeardOf;
-use super::load::{Load, expect_nobody_at_work, fill, load};
+use super::load::{Load, expect_undisturbed, fill, load};
 use super::value::{Row, Statement, Value};
 use crate::error::{Error, Result};
 use crate::id::{ActionId, EventId};
@@ -72,15 +72,17 @@ impl<D: Driver> SqlStore<D> {
         let (footprint, heard_of) = (batch.footprint(), Arc::clone(&self.heard_of));
         let trusted = heard_of.among(&footprint.agents, batch.now());
         let mut loads = load(&footprint, &trusted, batch.now(), D::NEEDS_LOCKS);
-        let mut expectation = None;
+        let mut nobody_at_work = BTreeSet::new();
         if may_expect
-            && D::SHORTER_WITHOUT_LOAD
+            && D::SENT_AT_ONCE
             && matches!(&loads[..], [(Load::OpenAgents, _)])
             && heard_of.none_at_work(&footprint.agents)
         {
             loads.clear();
-            expectation = Some(expect_nobody_at_work(&footprint));
+            nobody_at_work.clone_from(&footprint.agents);
         }
+        let expectation =
+            (D::SENT_AT_ONCE && loads.is_empty()).then(|| expect_undisturbed(attempt, &nobody_at_work));
         let (kinds, statements): (Vec<Load>, Vec<Statement>) = loads.into_iter().unzip();
         let looked_for_work = kinds.contains(&Load::OpenAgents);
         let listener = batch.listener().cloned();
@@ -136,7 +138,7 @@ impl<D: Driver> SqlStore<D> {
 
     /// Answers truly for a batch whose COMMIT was under way when the connection was lost. The database may not have
     /// noticed, and be at work on the batch still; once that attempt has ended, the batch's first event is in the log
-    /// or will never be.
+    /// or will never be: where all of it was sent at once, it may not have begun, so it is noted that it was given up.
     async fn look_for(
         &self,
         attempt: i64,
@@ -144,14 +146,17 @@ impl<D: Driver> SqlStore<D> {
         outcomes: Outcomes,
         cause: Error,
     ) -> Result<Outcomes, TransactError> {
-        tracing::warn!(?cause, "the connection was lost while committing, looking whether it happened");
+        tracing::warn!(?cause, "what became of a COMMIT is not known, looking whether it happened");
         for look in 0..LOOKS {
             tokio::time::sleep(Duration::from_millis(50 << look.min(5))).await;
             let event = Statement::new("event_exists").with("id", event).with("at", at);
             let found = self
                 .driver
-                .transact_as(Some(attempt), vec![event], |answers| {
-                    Ok((answers.last().is_some_and(|rows| !rows.is_empty()), Vec::new()))
+                .transact_as(Some(attempt), vec![event], move |answers| {
+                    let is_there = answers.last().is_some_and(|rows| !rows.is_empty());
+                    let given_up = (D::SENT_AT_ONCE && !is_there)
+                        .then(|| Statement::new("give_up_attempt").with("attempt", attempt));
+                    Ok((is_there, given_up.into_iter().collect()))
                 })
                 .await;
             match found {

@@ -108,7 +108,7 @@ fn class_of(answer: &DbError) -> Class {
         _ if code.starts_with("08") || code.starts_with("57P") => Class::Lost,
         // A statement that was prepared before a migration changed its columns, or that a pooler has lost.
         "26000" => Class::Lost,
-        // Nothing else divides: `expect_nobody_at_work` says so that somebody is.
+        // Nothing else divides; see the query `expect_undisturbed`.
         "22012" => Class::Unexpected,
         "0A000" if answer.routine() == Some("RevalidateCachedQuery") => Class::Lost,
         _ if code.starts_with("22") || code.starts_with("23") => Class::Refused,

@@ -173,9 +173,9 @@ impl PostgresDriver {
         load: &[Statement],
     ) -> Result<Vec<Vec<Row>>, Failure> {
         let (client, stage) = lease.parts()?;
+        *stage = Stage::Open;
         let opening = self.opening(client, attempt).await?;
         let prepared = self.prepare(client, load).await?;
-        *stage = Stage::Open;
         let mut requests = vec![command(client, BEGIN), opening.request(client)];
         requests.extend(prepared.iter().map(|statement| statement.request(client)));
         let mut answers = send_all(requests).await.into_iter();
@@ -269,7 +269,10 @@ impl PostgresDriver {
             return Ok((made, Vec::new()));
         }
         let opening = if begins_late {
-            let opening = self.opening(lease.parts().map_err(Failure::without_effect)?.0, attempt).await;
+            let (client, stage) = lease.parts().map_err(Failure::without_effect)?;
+            // Nothing has begun yet; but what is given up while it is prepared leaves no connection in order.
+            *stage = Stage::Open;
+            let opening = self.opening(client, attempt).await;
             Some(opening.map_err(|failure| lease.failed(failure))?)
         } else {
             None
@@ -281,7 +284,7 @@ impl PostgresDriver {
 impl Driver for PostgresDriver {
     const NEEDS_LOCKS: bool = true;
     const EVENTS_IN_ONE: bool = true;
-    const SHORTER_WITHOUT_LOAD: bool = true;
+    const SENT_AT_ONCE: bool = true;
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
         if statements.is_empty() {

@@ -156,7 +156,7 @@ impl Drop for SqliteDriver {
 impl Driver for SqliteDriver {
     const NEEDS_LOCKS: bool = false;
     const EVENTS_IN_ONE: bool = false;
-    const SHORTER_WITHOUT_LOAD: bool = false;
+    const SENT_AT_ONCE: bool = false;
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
         let (answer, answered) = oneshot::channel();

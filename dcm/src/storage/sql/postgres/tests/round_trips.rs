@@ -102,6 +102,8 @@ async fn a_message_is_one_round_trip_while_nobody_of_that_type_is_at_work() {
         let options = PostgresOptions { max_connections: 1, ..PostgresOptions::default() };
         let store = SqlStore::new(PostgresDriver::connect(config, options).await.unwrap(), 3);
         let ids = IdSource::new(Arc::new(SystemClock));
+        // What is known stays so for a time.
+        let now = SystemClock.now();
         let round_trips_of_a_message = async || {
             let message = serde_json::json!({
                 "from_agent": "planner", "to_agent": "tester", "topic": "workflow.progress", "content": {"n": 1}
@@ -109,7 +111,7 @@ async fn a_message_is_one_round_trip_while_nobody_of_that_type_is_at_work() {
             let operation = serde_json::from_value(message).unwrap();
             let command = Submitted::new(SendMessage { operation, default_ttl_ms: 60_000 }, None);
             let so_far = talk.lock().unwrap().round_trips;
-            let outcomes = store.commit(Batch::new(vec![command], SystemClock.now(), ids.clone())).await.unwrap();
+            let outcomes = store.commit(Batch::new(vec![command], now, ids.clone())).await.unwrap();
             for outcome in outcomes {
                 drop(outcome.unwrap());
             }

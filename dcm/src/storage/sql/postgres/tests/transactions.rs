@@ -85,6 +85,20 @@ async fn a_refused_statement_takes_its_neighbours_back() {
     .await;
 }
 
+#[tokio::test]
+async fn an_attempt_holds_its_lock_to_the_end() {
+    with_database(async |database| {
+        let driver = things(database).await;
+        for load in [vec![], vec![Statement::new("things_count")]] {
+            let held = || vec![Statement::new("things_count"), Statement::new("advisory_locks")];
+            let ((), rows) = driver.transact_as(Some(5), load, move |_| Ok(((), held()))).await.unwrap();
+            assert_eq!(rows[1][0].values, [Value::Ints(vec![5])]);
+        }
+        assert_eq!(value(&driver, Statement::new("advisory_locks")).await, Value::Null);
+    })
+    .await;
+}
+
 /// What is sent behind a BEGIN that fails may have run by itself, so nobody may say that it had no effect.
 #[tokio::test]
 async fn a_begin_that_fails_leaves_the_outcome_open() {
@@ -146,7 +160,8 @@ async fn nothing_is_less_durable_than_on() {
             let settings = || vec![Statement::new("settings")];
             let (loaded, written) =
                 driver.transact(settings(), move |rows| Ok((rows, settings()))).await.unwrap();
-            for rows in [loaded, written] {
+            let ((), at_once) = driver.transact(vec![], move |_| Ok(((), settings()))).await.unwrap();
+            for rows in [loaded, written, at_once] {
                 let text = |text: &str| Value::Text(text.to_owned());
                 assert_eq!(
                     rows[0][0].values[..8],
