@@ -21,7 +21,7 @@ use crate::time::Clock;
 const BATCH: usize = 256;
 /// So many must wait for a batch that begins beside another: smaller ones cost more than they gain, as whoever comes
 /// second waits for the first one's way to the disk and then for its own.
-pub(super) const BESIDE: usize = 16;
+pub(super) const BESIDE: usize = 24;
 /// A batch that is not decided after this time waits for a lock that somebody else holds; others need not wait for it.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// So many may be taken from the queue while what they keep an order with is under way, and others overtake them.
