@@ -43,6 +43,7 @@ const SQLITE: &[Migration] = migrations! { "sqlite":
     10 "0010_briefs",
     11 "0011_compactions",
     12 "0012_sessions",
+    14 "0014_at_work",
 };
 
 const POSTGRES: &[Migration] = migrations! { "postgres":
@@ -58,6 +59,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     11 "0011_compactions",
     12 "0012_sessions",
     13 "0013_given_up",
+    14 "0014_at_work",
 };
 
 /// Every migration of `dialect`, oldest first.
