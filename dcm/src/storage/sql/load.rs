@@ -126,36 +126,41 @@ pub(super) fn load(
     let newest = list(f.newest_requests.keys());
     let newest_before = f.newest_requests.values().min().copied();
     let mut loads = Vec::new();
-    let mut add = |kind, wanted: bool, statement: Statement| {
+    // Most batches want few of them, so only those are made.
+    let mut add = |kind, wanted: bool, make: &dyn Fn() -> Statement| {
         if wanted {
-            loads.push((kind, statement));
+            loads.push((kind, make()));
         }
     };
     if locks {
         let names = lock_names(f);
         let trees = [&requests, &tasks, &subtasks, &projects];
         let wanted = !names.is_empty() || trees.into_iter().any(|ids| *ids != Value::Null);
-        let statement = Statement::new("lock_keys")
-            .with("names", names)
-            .with("requests", requests.clone())
-            .with("tasks", tasks.clone())
-            .with("subtasks", subtasks.clone())
-            .with("projects", projects.clone());
-        add(Load::Locks, wanted, statement);
+        let lock = || {
+            Statement::new("lock_keys")
+                .with("names", names.clone())
+                .with("requests", requests.clone())
+                .with("tasks", tasks.clone())
+                .with("subtasks", subtasks.clone())
+                .with("projects", projects.clone())
+        };
+        add(Load::Locks, wanted, &lock);
     }
-    add(
-        Load::Projects,
-        !(f.projects.is_empty() && paths.is_empty()),
-        Statement::new("load_projects").with("projects", projects).with("paths", list(paths.iter().copied())),
-    );
+    add(Load::Projects, !(f.projects.is_empty() && paths.is_empty()), &|| {
+        Statement::new("load_projects")
+            .with("projects", projects.clone())
+            .with("paths", list(paths.iter().copied()))
+    });
     add(
         Load::Sessions,
         !(f.sessions.is_empty() && f.requests.is_empty() && f.tasks.is_empty() && f.subtasks.is_empty()),
-        Statement::new("load_sessions")
-            .with("sessions", list(&f.sessions))
-            .with("requests", requests.clone())
-            .with("tasks", tasks.clone())
-            .with("subtasks", subtasks.clone()),
+        &|| {
+            Statement::new("load_sessions")
+                .with("sessions", list(&f.sessions))
+                .with("requests", requests.clone())
+                .with("tasks", tasks.clone())
+                .with("subtasks", subtasks.clone())
+        },
     );
     let keyed = !f.request_keys.is_empty();
     let by_subtask_key = !f.subtask_keys.is_empty();
@@ -164,143 +169,113 @@ pub(super) fn load(
     add(
         Load::Requests,
         by_tree || keyed || !f.requests.is_empty() || !f.session_requests.is_empty(),
-        Statement::new("load_requests")
-            .with("requests", requests)
+        &|| {
+            Statement::new("load_requests")
+                .with("requests", requests.clone())
+                .with("tasks", tasks.clone())
+                .with("subtasks", subtasks.clone())
+                .with("request_key_sessions", firsts(&f.request_keys))
+                .with("request_keys", seconds(&f.request_keys))
+                .with("subtask_key_sessions", firsts(&f.subtask_keys))
+                .with("subtask_keys", seconds(&f.subtask_keys))
+                .with("newest", newest.clone())
+                .with("newest_before", newest_before)
+                .with("session_requests", list(&f.session_requests))
+        },
+    );
+    let keyed_tasks = f.tasks_of_keyed_requests && keyed;
+    let request_keys = if keyed_tasks { seconds(&f.request_keys) } else { Value::Null };
+    add(Load::Tasks, by_tree || keyed_tasks, &|| {
+        Statement::new("load_tasks")
             .with("tasks", tasks.clone())
             .with("subtasks", subtasks.clone())
+            .with("subtask_key_sessions", firsts(&f.subtask_keys))
+            .with("subtask_keys", seconds(&f.subtask_keys))
             .with("request_key_sessions", firsts(&f.request_keys))
-            .with("request_keys", seconds(&f.request_keys))
+            .with("request_keys", request_keys.clone())
+            .with("newest", newest.clone())
+            .with("newest_before", newest_before)
+    });
+    add(Load::Subtasks, !f.subtasks.is_empty() || by_subtask_key || !f.newest_requests.is_empty(), &|| {
+        Statement::new("load_subtasks")
+            .with("subtasks", subtasks.clone())
             .with("subtask_key_sessions", firsts(&f.subtask_keys))
             .with("subtask_keys", seconds(&f.subtask_keys))
             .with("newest", newest.clone())
             .with("newest_before", newest_before)
-            .with("session_requests", list(&f.session_requests)),
-    );
-    let keyed_tasks = f.tasks_of_keyed_requests && keyed;
-    let request_keys = if keyed_tasks { seconds(&f.request_keys) } else { Value::Null };
-    add(
-        Load::Tasks,
-        by_tree || keyed_tasks,
-        Statement::new("load_tasks")
-            .with("tasks", tasks)
-            .with("subtasks", subtasks.clone())
-            .with("subtask_key_sessions", firsts(&f.subtask_keys))
-            .with("subtask_keys", seconds(&f.subtask_keys))
-            .with("request_key_sessions", firsts(&f.request_keys))
-            .with("request_keys", request_keys)
-            .with("newest", newest.clone())
-            .with("newest_before", newest_before),
-    );
-    add(
-        Load::Subtasks,
-        !f.subtasks.is_empty() || by_subtask_key || !f.newest_requests.is_empty(),
-        Statement::new("load_subtasks")
-            .with("subtasks", subtasks)
-            .with("subtask_key_sessions", firsts(&f.subtask_keys))
-            .with("subtask_keys", seconds(&f.subtask_keys))
-            .with("newest", newest)
-            .with("newest_before", newest_before),
-    );
-    let action_keys = halves(&f.action_keys);
-    add(
-        Load::Actions,
-        !(f.actions.is_empty() && f.action_keys.is_empty()),
+    });
+    add(Load::Actions, !(f.actions.is_empty() && f.action_keys.is_empty()), &|| {
+        let action_keys = halves(&f.action_keys);
         Statement::new("load_actions")
             .with("actions", uuids(&f.actions, ActionId::as_uuid))
             .with("action_key_sessions", action_keys.0)
             .with("action_keys", action_keys.1)
-            .with("action_key_pairs", json_pairs(&f.action_keys)),
-    );
+            .with("action_key_pairs", json_pairs(&f.action_keys))
+    });
     // Session by session, as each has an instant of its own; there is one only where a failure is told.
     for (session, since) in &f.later_successes {
-        let statement =
-            Statement::new("load_later_successes").with("session_id", session.clone()).with("since", *since);
-        add(Load::LaterSuccesses, true, statement);
+        add(Load::LaterSuccesses, true, &|| {
+            Statement::new("load_later_successes").with("session_id", session.clone()).with("since", *since)
+        });
     }
-    add(
-        Load::RemovedActions,
-        !f.action_keys.is_empty(),
-        Statement::new("load_removed_actions").with("sessions", firsts(&f.action_keys)),
-    );
-    add(
-        Load::ActionCounts,
-        !f.action_sessions.is_empty(),
-        Statement::new("load_action_counts").with("action_sessions", list(&f.action_sessions)),
-    );
-    add(
-        Load::Messages,
-        !f.messages.is_empty(),
-        Statement::new("load_messages").with("messages", uuids(&f.messages, MessageId::as_uuid)),
-    );
+    add(Load::RemovedActions, !f.action_keys.is_empty(), &|| {
+        Statement::new("load_removed_actions").with("sessions", firsts(&f.action_keys))
+    });
+    add(Load::ActionCounts, !f.action_sessions.is_empty(), &|| {
+        Statement::new("load_action_counts").with("action_sessions", list(&f.action_sessions))
+    });
+    add(Load::Messages, !f.messages.is_empty(), &|| {
+        Statement::new("load_messages").with("messages", uuids(&f.messages, MessageId::as_uuid))
+    });
     let read_messages: BTreeSet<MessageId> = f.message_reads.iter().map(|(id, _)| *id).collect();
     let readers: BTreeSet<&String> = f.message_reads.iter().map(|(_, agent)| agent).collect();
-    add(
-        Load::MessageReads,
-        !f.message_reads.is_empty(),
+    add(Load::MessageReads, !f.message_reads.is_empty(), &|| {
         Statement::new("load_message_reads")
             .with("messages", uuids(&read_messages, MessageId::as_uuid))
-            .with("agents", texts(readers)),
-    );
+            .with("agents", texts(readers.iter().copied()))
+    });
     let unsure: Vec<&String> = f.agents.difference(heard_of).collect();
-    add(
-        Load::KnownAgents,
-        !unsure.is_empty(),
-        Statement::new("load_known_agents").with("agents", texts(unsure)),
-    );
-    add(
-        Load::OpenAgents,
-        !f.agents.is_empty(),
-        Statement::new("load_open_agents").with("agents", texts(&f.agents)),
-    );
-    add(
-        Load::Subscriptions,
-        !(f.subscriptions.is_empty() && f.subscription_pairs.is_empty()),
+    add(Load::KnownAgents, !unsure.is_empty(), &|| {
+        Statement::new("load_known_agents").with("agents", texts(unsure.iter().copied()))
+    });
+    add(Load::OpenAgents, !f.agents.is_empty(), &|| {
+        Statement::new("load_open_agents").with("agents", texts(&f.agents))
+    });
+    add(Load::Subscriptions, !(f.subscriptions.is_empty() && f.subscription_pairs.is_empty()), &|| {
         Statement::new("load_subscriptions")
             .with("subscriptions", uuids(&f.subscriptions, SubscriptionId::as_uuid))
             .with("agents", firsts(&f.subscription_pairs))
-            .with("topics", seconds(&f.subscription_pairs)),
-    );
-    add(
-        Load::Blockings,
-        !(f.blockings.is_empty() && f.blocking_pairs.is_empty()),
+            .with("topics", seconds(&f.subscription_pairs))
+    });
+    add(Load::Blockings, !(f.blockings.is_empty() && f.blocking_pairs.is_empty()), &|| {
         Statement::new("load_blockings")
             .with("blockings", uuids(&f.blockings, BlockingId::as_uuid))
             .with("blockers", firsts(&f.blocking_pairs))
-            .with("blocked", seconds(&f.blocking_pairs)),
-    );
-    add(
-        Load::Compactions,
-        !f.session_compactions.is_empty(),
-        Statement::new("load_compactions").with("sessions", list(&f.session_compactions)),
-    );
-    add(
-        Load::Compactions,
-        !f.newest_snapshots.is_empty(),
+            .with("blocked", seconds(&f.blocking_pairs))
+    });
+    add(Load::Compactions, !f.session_compactions.is_empty(), &|| {
+        Statement::new("load_compactions").with("sessions", list(&f.session_compactions))
+    });
+    add(Load::Compactions, !f.newest_snapshots.is_empty(), &|| {
         Statement::new("load_newest_snapshots")
             .with("sessions", firsts(&f.newest_snapshots))
-            .with("agents", seconds(&f.newest_snapshots)),
-    );
-    add(
-        Load::HookStates,
-        !f.hook_states.is_empty(),
-        Statement::new("load_hook_states").with("sessions", list(&f.hook_states)),
-    );
-    add(
-        Load::SubtaskActions,
-        !f.subtask_actions.is_empty(),
+            .with("agents", seconds(&f.newest_snapshots))
+    });
+    add(Load::HookStates, !f.hook_states.is_empty(), &|| {
+        Statement::new("load_hook_states").with("sessions", list(&f.hook_states))
+    });
+    add(Load::SubtaskActions, !f.subtask_actions.is_empty(), &|| {
         Statement::new("load_subtask_action_counts")
-            .with("subtasks", uuids(&f.subtask_actions, SubtaskId::as_uuid)),
-    );
+            .with("subtasks", uuids(&f.subtask_actions, SubtaskId::as_uuid))
+    });
     let heard_before = f.stuck_subtasks.values().min().copied();
     let stuck: BTreeSet<SubtaskId> = f.stuck_subtasks.keys().copied().collect();
-    add(
-        Load::StuckSubtasks,
-        !stuck.is_empty(),
+    add(Load::StuckSubtasks, !stuck.is_empty(), &|| {
         Statement::new("find_stuck_subtasks")
             .with("subtasks", uuids(&stuck, SubtaskId::as_uuid))
             .with("before", heard_before)
-            .with("limit", u32::try_from(stuck.len()).unwrap_or(u32::MAX)),
-    );
+            .with("limit", u32::try_from(stuck.len()).unwrap_or(u32::MAX))
+    });
     let everybody = !f.mail.is_empty();
     let mail = |query| {
         Statement::new(query)
@@ -308,28 +283,22 @@ pub(super) fn load(
             .with("kinds", list(&f.mail_kinds))
             .with("now", now)
     };
-    add(Load::Mail, everybody, mail("load_mail"));
-    add(Load::ReadMail, everybody, mail("load_read_mail"));
+    add(Load::Mail, everybody, &|| mail("load_mail"));
+    add(Load::ReadMail, everybody, &|| mail("load_read_mail"));
     let receipt_messages: BTreeSet<MessageId> = f.receipts.iter().map(|(id, _)| *id).collect();
     let receipt_agents: BTreeSet<&String> = f.receipts.iter().map(|(_, agent)| agent).collect();
-    add(
-        Load::Receipts,
-        everybody || !f.receipts.is_empty(),
+    add(Load::Receipts, everybody || !f.receipts.is_empty(), &|| {
         Statement::new("load_receipts")
             .with("agents", list(&f.mail))
             .with("messages", uuids(&receipt_messages, MessageId::as_uuid))
-            .with("receivers", list(receipt_agents)),
-    );
-    add(
-        Load::Senders,
-        !f.senders.is_empty(),
-        Statement::new("load_senders").with("agents", list(&f.senders)),
-    );
-    add(
-        Load::Remembered,
-        !f.idempotency_keys.is_empty(),
-        Statement::new("load_idempotency").with("keys", list(&f.idempotency_keys)),
-    );
+            .with("receivers", list(receipt_agents.iter().copied()))
+    });
+    add(Load::Senders, !f.senders.is_empty(), &|| {
+        Statement::new("load_senders").with("agents", list(&f.senders))
+    });
+    add(Load::Remembered, !f.idempotency_keys.is_empty(), &|| {
+        Statement::new("load_idempotency").with("keys", list(&f.idempotency_keys))
+    });
     loads
 }
 
