@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
@@ -14,6 +15,9 @@ const COMMIT: &[u8] = b"commit\0";
 
 /// The message that begins one that writes.
 const BEGIN: &[u8] = b"begin transaction isolation level read committed\0";
+
+/// What does not come so long after a BEGIN was not sent together with it.
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// What becomes of the next COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub enum Break {
     Before,
     /// All of it; only its answer is lost.
     After,
-    /// The whole transaction, after the COMMIT was [released](Wire::release); it must be sent at once.
+    /// The whole transaction, after the COMMIT was [released](Wire::release): of the next one that is sent at once.
     Late,
 }
 
@@ -47,8 +51,8 @@ struct State {
     next: watch::Sender<Option<Next>>,
     /// Whether a COMMIT that waited may go on.
     released: watch::Sender<bool>,
-    /// Whether PostgreSQL has dealt with what came late.
-    arrived: watch::Sender<bool>,
+    /// What PostgreSQL said to what came late.
+    arrived: watch::Sender<Option<Vec<u8>>>,
 }
 
 impl Wire {
@@ -59,7 +63,7 @@ impl Wire {
         let url = Url::parse(url).expect("a URL");
         let database = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5432));
         let (next, released, arrived) =
-            (watch::Sender::new(None), watch::Sender::new(false), watch::Sender::new(false));
+            (watch::Sender::new(None), watch::Sender::new(false), watch::Sender::new(None));
         let state = Arc::new(State { database, next, released, arrived });
         let passing = Arc::clone(&state);
         tokio::spawn(async move {
@@ -98,9 +102,17 @@ impl Wire {
         self.state.released.send_replace(true);
     }
 
-    /// Waits until PostgreSQL has dealt with what was to arrive [late](Break::Late).
-    pub async fn arrived(&self) {
-        self.state.arrived.subscribe().wait_for(|arrived| *arrived).await.expect("the wire is there");
+    /// Waits until PostgreSQL has dealt with what was to arrive [late](Break::Late), and answers what it said.
+    pub async fn arrived(&self) -> Vec<u8> {
+        let mut arrived = self.state.arrived.subscribe();
+        let said = arrived.wait_for(Option::is_some).await.expect("the wire is there");
+        said.clone().unwrap_or_default()
+    }
+
+    /// Whether the wire is still to break.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.state.next.borrow().is_some()
     }
 
     /// Waits until a COMMIT has come that is held back, or at which the wire is broken.
@@ -125,10 +137,15 @@ impl State {
         drop((from_client, to_client));
         if broken == Some(Break::Late) {
             let _ = self.released.subscribe().wait_for(|released| *released).await;
-            to_server.write_all(&late).await?;
-            to_server.shutdown().await?;
-            io::copy(&mut from_server, &mut io::sink()).await?;
-            self.arrived.send_replace(true);
+            let mut said = Vec::new();
+            let arrived = async {
+                to_server.write_all(&late).await?;
+                to_server.shutdown().await?;
+                from_server.read_to_end(&mut said).await
+            };
+            let arrived = arrived.await;
+            self.arrived.send_replace(Some(said));
+            arrived?;
         }
         if broken == Some(Break::After) {
             // As where packets are lost without a word: PostgreSQL does not notice, and goes on to the end.
@@ -152,19 +169,30 @@ impl State {
             if read == 0 {
                 return Ok(None);
             }
-            if *self.next.borrow() == Some(Next::Breaks(Break::Late))
-                && (!late.is_empty() || find(&buffer[..read], BEGIN).is_some())
-            {
+            let is_late = *self.next.borrow() == Some(Next::Breaks(Break::Late));
+            if is_late && find(&buffer[..read], BEGIN).is_some() {
                 late.extend_from_slice(&buffer[..read]);
+                while find(late, COMMIT).is_none()
+                    && let Ok(more) = tokio::time::timeout(AT_ONCE, client.read(&mut buffer)).await
+                {
+                    match more? {
+                        0 => return Ok(None),
+                        more => late.extend_from_slice(&buffer[..more]),
+                    }
+                }
                 if find(late, COMMIT).is_some() {
                     self.next.send_replace(None);
                     return Ok(Some(Break::Late));
                 }
+                // One that waits for an answer before it goes on: it is not meant.
+                server.write_all(late).await?;
+                late.clear();
                 continue;
             }
             let known = tail.len();
             tail.extend_from_slice(&buffer[..read]);
-            if let Some(at) = find(&tail, COMMIT)
+            if !is_late
+                && let Some(at) = find(&tail, COMMIT)
                 && let Some(next) = self.next.send_replace(None)
             {
                 let Next::Breaks(how) = next else {

@@ -17,7 +17,7 @@ pub(crate) trait Driver: Send + Sync + 'static {
 
     /// Whether a transaction that loads nothing is a round trip shorter: all of it is sent at once. Then a batch may be
     /// decided on what was seen a moment ago, and may arrive after it was looked for in vain; the first of its statements
-    /// is the query `expect_undisturbed`.
+    /// is the query `expect_undisturbed`. (What is no batch has no number, nobody looks for it, and it may arrive late.)
     const SENT_AT_ONCE: bool;
 
     /// Runs read-only queries on one connection, in order, and answers the rows of each.
@@ -88,7 +88,9 @@ pub(crate) enum TransactError {
     Unexpected(crate::Error),
     /// It had no effect, and trying again would not help.
     Failed(crate::Error),
-    /// The connection was lost while COMMIT was under way, or what was sent before it never began a transaction: it may
-    /// or may not have had an effect.
+    /// The connection was lost while COMMIT was under way: it may or may not have had an effect.
     CommitUnknown(crate::Error),
+    /// It was sent at once, and BEGIN was refused: each statement may have had an effect by itself, so nobody can say
+    /// what became of the whole, and nothing is tried again.
+    NeverBegun(crate::Error),
 }

@@ -345,7 +345,8 @@ pub(super) fn into_error(error: TransactError) -> Error {
         | TransactError::Refused(error)
         | TransactError::Unexpected(error)
         | TransactError::Failed(error)
-        | TransactError::CommitUnknown(error) => error,
+        | TransactError::CommitUnknown(error)
+        | TransactError::NeverBegun(error) => error,
     }
 }
 

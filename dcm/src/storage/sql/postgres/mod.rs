@@ -212,12 +212,15 @@ impl PostgresDriver {
         };
         if let Err(error) = begun {
             let failure = Failure::of("begin", &error);
-            // What came behind it was lost with the connection, or has run without a transaction, each by itself.
             return Err(match committed {
-                Some(_) if failure.class != Class::Lost || !failure.is_answer => {
-                    TransactError::CommitUnknown(failure.error)
+                None => failure.without_effect(),
+                Some(_) if !failure.is_answer => TransactError::CommitUnknown(failure.error),
+                // The session has ended with this answer, and heard nothing of what came behind.
+                Some(_) if failure.class == Class::Lost => failure.without_effect(),
+                Some(_) => {
+                    let error = Error::unavailable("the database refused to begin a transaction");
+                    TransactError::NeverBegun(error.with_source(failure.error))
                 }
-                _ => failure.without_effect(),
             });
         }
         let mut answers = match first_failure(opening.iter().chain(&prepared), answers) {
