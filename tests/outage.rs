@@ -364,7 +364,10 @@ async fn a_commit_that_arrives_after_it_was_given_up() {
     let database = Database::create();
     let (server, wire) = behind_a_wire(&database).await;
     let api = server.calls();
-    let message = |from: &str, to: &str| json!({"from_agent": from, "to_agent": to, "topic": "workflow.progress", "content": {"text": "hello"}});
+    let message = |from: &str, to: &str| {
+        let content = json!({"text": "hello"});
+        json!({"from_agent": from, "to_agent": to, "topic": "workflow.progress", "content": content})
+    };
     // Both are known then, and nobody of such a type was at work.
     for (from, to) in [("a", "b"), ("b", "a"), ("a", "b"), ("b", "a")] {
         api.post("/api/messages", &message(from, to)).await;
