@@ -48,7 +48,11 @@ impl Failure {
         let class = class_of(answer);
         let code = answer.code().code();
         // Messages about values quote them.
-        let message = if code.starts_with("22") { "a value was refused" } else { answer.message() };
+        let message = match class {
+            Class::Unexpected => "what was expected when it was decided is not so",
+            _ if code.starts_with("22") => "a value was refused",
+            _ => answer.message(),
+        };
         let detail = format!("query {query}: {message} (SQLSTATE {code})");
         let error = match class {
             Class::Retryable | Class::Lost => Error::unavailable(detail),
