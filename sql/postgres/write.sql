@@ -224,7 +224,7 @@ where excluded.failed_at >= open_failures.failed_at
 -- name: expect_undisturbed
 select 1 / case when
     exists (select 1 from given_up_attempts where number = :attempt)
-    or exists (select 1 from subtasks where status in ('running', 'paused', 'blocked') and agent_type in (:agents*) and agent_id <> agent_type and session_id is not null) --? agents
+    or exists (select 1 from agents_at_work where agent_type in (:agents*)) --? agents
 then 0 else 1 end
 
 -- Whoever sent it has an end after a day.

@@ -81,14 +81,12 @@ select session_id, count(*) from actions where session_id in (:action_sessions*)
 select id, project_id, from_agent_id, to_agent_id, topic, payload, priority, created_at, expires_at
 from agent_messages where id in (:messages*)
 
--- Names may be types; then these are the agents at work, looked for among the open subtasks, which are few. What was
--- adopted without a request is nobody's work.
+-- Names may be types; then these are the agents at work.
 -- name: load_open_agents
 select distinct s.agent_type, s.agent_id,
     (select r.project_id from task_lists t join requests r on r.id = t.request_id where t.id = s.task_list_id)
-from subtasks s
-where s.status in ('running', 'paused', 'blocked') and s.agent_type in (:agents*) and s.agent_id <> s.agent_type
-    and s.session_id is not null
+from agents_at_work s
+where s.agent_type in (:agents*)
 limit 1000
 
 -- name: load_message_reads

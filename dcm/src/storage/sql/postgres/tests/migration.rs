@@ -53,6 +53,7 @@ async fn an_empty_database_gets_the_schema() {
         assert_eq!(
             views,
             [
+                "agents_at_work",
                 "file_actions",
                 "open_work",
                 "session_calls",

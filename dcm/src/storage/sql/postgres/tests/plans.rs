@@ -27,6 +27,40 @@ fn loops(plan: &serde_json::Value, relation: &str) -> i64 {
     below.max().unwrap_or(0).max(own)
 }
 
+/// The plan of `statement`, carried out.
+async fn plan(driver: &PostgresDriver, statement: Statement) -> serde_json::Value {
+    let sql = format!("explain (analyze, format json) {}", driver.registry.variant(&statement).unwrap().sql);
+    let lease = driver.lease().await.unwrap();
+    let client = lease.client.as_ref().unwrap();
+    let prepared = driver.prepare(client, &[statement]).await.unwrap().remove(0);
+    let params: Vec<_> = prepared.params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
+    let row = client.query_one(&sql, &params).await.unwrap();
+    let Value::Json(plan) = row.get::<_, Decoded>(0).0 else { panic!("a plan is JSON") };
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    plan[0]["Plan"].clone()
+}
+
+/// Both are asked with every batch of messages, and others may be at work by the thousand.
+#[tokio::test]
+async fn agents_at_work_are_found_by_type() {
+    with_database(async |database| {
+        let driver = migrated(database).await;
+        let client = database.client().await;
+        client.batch_execute(FILL).await.unwrap();
+        let more = "insert into subtasks (id, task_list_id, session_id, agent_id, agent_type, description, status, created_at) \
+                    select gen_random_uuid(), task_list_id, 's', 'a', 'kind' || n, 'd', 'running', now() \
+                    from subtasks, generate_series(1, 100) as n; analyze";
+        client.batch_execute(more).await.unwrap();
+        for statement in
+            [Statement::new("expect_undisturbed").with("attempt", 1_i64), Statement::new("load_open_agents")]
+        {
+            let plan = plan(&driver, statement.with("agents", vec!["tester".to_owned()])).await;
+            assert!(plan.to_string().contains("\"subtasks_at_work\""), "{plan:#}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_brief_does_not_look_at_work_for_each_message() {
     with_database(async |database| {
@@ -42,16 +76,7 @@ async fn a_brief_does_not_look_at_work_for_each_message() {
             steps: 10,
             now: SystemClock.now(),
         });
-        let sql =
-            format!("explain (analyze, format json) {}", driver.registry.variant(&statement).unwrap().sql);
-        let lease = driver.lease().await.unwrap();
-        let client = lease.client.as_ref().unwrap();
-        let prepared = driver.prepare(client, &[statement]).await.unwrap().remove(0);
-        let params: Vec<_> = prepared.params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
-        let row = client.query_one(&sql, &params).await.unwrap();
-        let Value::Json(plan) = row.get::<_, Decoded>(0).0 else { panic!("a plan is JSON") };
-        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
-        let plan = &plan[0]["Plan"];
+        let plan = &plan(&driver, statement).await;
         assert!(
             loops(plan, "agent_messages") > 0 && loops(plan, "subtasks") > 0,
             "the plan can be read: {plan}"
