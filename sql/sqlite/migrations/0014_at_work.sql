@@ -1,6 +1,3 @@
--- Whether agents of some types are at work is asked with every batch of messages; many others may be at work meanwhile.
-create index subtasks_at_work on subtasks (agent_type) where status in ('running', 'paused', 'blocked');
-
 -- Agents at work of whom a type is known. What was adopted without a request is nobody's work.
 create view agents_at_work as
 select agent_type, agent_id, task_list_id from subtasks
