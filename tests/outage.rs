@@ -102,6 +102,8 @@ async fn a_store_that_goes_away_and_comes_back() {
     let id = project["project"]["id"].as_str().unwrap().to_owned();
 
     for stop in [Cluster::stop, Cluster::kill] {
+        // It answers when it has read what it is to remember, which must be before the store goes.
+        assert_eq!(api.get("/api/routing/suggest?keywords=x").await["count"], 0);
         stop(&cluster);
         check_unhealthy(&api.call(Method::GET, "/health", None).await);
         let sockets = server
