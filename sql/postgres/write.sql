@@ -218,21 +218,19 @@ on conflict (session_id, subject) do update set
     failed_at = excluded.failed_at
 where excluded.failed_at >= open_failures.failed_at
 
--- For a transaction that sends everything at once: it may arrive when its attempt was given up. So that this is seen, it is
--- a statement of its own, behind the one that waits for the attempt's lock. And it may be decided as if no agents of these
--- types were at work; see load_open_agents.
--- name: expect_undisturbed
-select 1 / case when
-    exists (select 1 from given_up_attempts where number = :attempt)
-    or exists (select 1 from agents_at_work where agent_type in (:agents*)) --? agents
-then 0 else 1 end
+-- What was decided as if no agents of these types were at work (see load_open_agents) fails when there are some.
+-- name: expect_nobody_at_work
+select 1 / nobody_at_work(:agents)::integer
 
--- Whoever sent it has an end after a day.
+-- Behind it, no attempt is at work on the log.
+-- name: lock_log_head
+select seq from event_log_head for update
+
+-- Of lost attempts there are few in a day, and whoever sent one has an end after that.
 -- name: give_up_attempt
-with old as (
-    delete from given_up_attempts where created_at < now() - interval '1 day'
-)
-insert into given_up_attempts (number) values (:attempt) on conflict do nothing
+update event_log_head set given_up_at = now(),
+    given_up = case when given_up_at > now() - interval '1 day' then (:attempt::bigint || given_up)[:100]
+        else array[:attempt::bigint] end
 
 -- name: insert_messages
 insert into agent_messages (
@@ -321,25 +319,59 @@ order by place
 -- Takes the head of the log, the last lock that a batch takes; COMMIT follows in the same round trip, so positions are
 -- given out in the order in which they become visible. A promoted standby writes in another timeline: its positions are
 -- of a new epoch. One statement, because each costs as much as several rows.
+-- Fails when the attempt was given up. As what is `alone` it is a whole transaction: it sets what each is set to, expects
+-- that nobody is at work, inserts the messages (as insert_messages does) and tells other nodes (as wake_others does).
+-- Messages are written first, because nobody may wait for anything who holds the head of the log.
 -- name: insert_events
-with head as (
+with
+settled as materialized ( --? alone
+    select set_config('synchronous_commit', case when current_setting('synchronous_commit') = 'remote_apply' --? alone
+        then 'remote_apply' else 'on' end, true) as level --? alone
+        , 1 / nobody_at_work(:agents)::integer as is_expected --? alone agents
+), --? alone
+messages as ( --? alone id
+    insert into agent_messages ( --? alone id
+        id, project_id, from_agent_id, to_agent_id, message_type, topic, payload, priority, created_at, --? alone id
+        expires_at --? alone id
+    ) --? alone id
+    select --? alone id
+        unnest(:id::uuid[]), unnest(:project_id::uuid[]), unnest(:from_agent_id::text[]), --? alone id
+        unnest(:to_agent_id::text[]), unnest(:message_type::text[]), unnest(:topic::text[]), --? alone id
+        unnest(:payload::jsonb[]), unnest(:priority::integer[]), unnest(:created_at::timestamptz[]), --? alone id
+        unnest(:expires_at::timestamptz[]) --? alone id
+    from settled --? alone id
+    where is_expected = 1 --? alone id agents
+    returning 1 --? alone id
+), --? alone id
+head as (
     update event_log_head set seq = seq + :count::bigint,
-        epoch = case when event_log_head.timeline = now_at.timeline then epoch else epoch + 1 end,
-        epochs = case when event_log_head.timeline = now_at.timeline then epochs
+        epoch = case when event_log_head.timeline = before.timeline then epoch else epoch + 1 end,
+        epochs = case when event_log_head.timeline = before.timeline then epochs
             else epochs || jsonb_build_array(jsonb_build_array(epoch + 1, seq + 1)) end,
-        timeline = now_at.timeline
-    from (select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline) as now_at
+        timeline = before.timeline
+    from (
+        select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as timeline
+            , level --? alone
+            , (select count(*) from messages) as messages --? alone id
+        from settled --? alone
+        where is_expected = 1 --? alone agents
+    ) as before
+    where not :attempt::bigint = any(given_up)
+        and before.level is not null --? alone
+        and before.messages >= 0 --? alone id
     returning event_log_head.seq, event_log_head.epoch
 ), written as (
     insert into events (seq, id, name, created_at, channels, data, summary)
-    select head.seq + x.place, x.id, x.name, x.created_at, x.channels::text[], x.data, x.summary
+    select head.seq + x.place, x.id, x.name, x.happened_at, x.channels::text[], x.data, x.summary
     from head, (
-        select unnest(:place::bigint[]) as place, unnest(:id::uuid[]) as id, unnest(:name::text[]) as name,
-            unnest(:created_at::timestamptz[]) as created_at, unnest(:channels::text[]) as channels,
+        select unnest(:place::bigint[]) as place, unnest(:event_id::uuid[]) as id, unnest(:name::text[]) as name,
+            unnest(:happened_at::timestamptz[]) as happened_at, unnest(:channels::text[]) as channels,
             unnest(:data::json[]) as data, unnest(:summary::json[]) as summary
     ) as x
 )
-select seq, epoch from head
+select head.seq, head.epoch, 1 / updated.heads
+    , pg_notify('dcm_log', :node) --? alone node
+from (select count(*) as heads from head) as updated left join head on true
 
 -- name: find_old_actions
 select a.id, s.id, a.created_at from actions a left join sessions s on s.id = a.session_id

@@ -201,7 +201,7 @@ update event_log_head set seq = seq + :count returning seq, epoch
 
 -- name: insert_events
 insert into events (seq, id, name, created_at, channels, data, summary)
-values ((select seq from event_log_head) + :place, :id, :name, :created_at, :channels, :data, :summary)
+values ((select seq from event_log_head) + :place, :event_id, :name, :happened_at, :channels, :data, :summary)
 
 -- Rows lie in the order in which they were recorded, so the oldest are found without an index.
 -- name: find_old_actions

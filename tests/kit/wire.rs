@@ -1,4 +1,4 @@
-//! A wire to a PostgreSQL server that breaks at a COMMIT.
+//! A wire to a PostgreSQL server that breaks at a COMMIT, or at a statement that commits by itself.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,27 +13,27 @@ use tokio::sync::watch;
 /// The message that ends a transaction; `set synchronous_commit = …` does not end in it.
 const COMMIT: &[u8] = b"commit\0";
 
-/// The message that begins one that writes.
-const BEGIN: &[u8] = b"begin transaction isolation level read committed\0";
+/// Parts that are waited for are not longer.
+const LONGEST_PART: usize = 32;
 
-/// What does not come so long after a BEGIN was not sent together with it.
+/// What does not come so long after the rest was not sent together with it.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
-/// What becomes of the next COMMIT.
+/// What becomes of the next message that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Breaks(Break),
     Waits,
 }
 
-/// What PostgreSQL hears of the COMMIT at which the wire breaks.
+/// What PostgreSQL hears of the message at which the wire breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Break {
     /// Nothing: it rolls back.
     Before,
     /// All of it; only its answer is lost.
     After,
-    /// The whole transaction, after the COMMIT was [released](Wire::release): of the next one that is sent at once.
+    /// All of it and what was sent with it, after it was [released](Wire::release).
     Late,
 }
 
@@ -47,9 +47,9 @@ pub struct Wire {
 #[derive(Debug)]
 struct State {
     database: String,
-    /// How the next COMMIT breaks the wire.
-    next: watch::Sender<Option<Next>>,
-    /// Whether a COMMIT that waited may go on.
+    /// What becomes of the next message with such a part.
+    next: watch::Sender<Option<(Next, &'static [u8])>>,
+    /// Whether what was held back may go on.
     released: watch::Sender<bool>,
     /// What PostgreSQL said to what came late.
     arrived: watch::Sender<Option<Vec<u8>>>,
@@ -87,14 +87,20 @@ impl Wire {
 
     /// Breaks the connection that sends the next COMMIT.
     pub fn break_next(&self, how: Break) {
+        self.break_at(how, COMMIT);
+    }
+
+    /// Breaks the connection that sends the next message with such a part, for one that commits by itself.
+    pub fn break_at(&self, how: Break, part: &'static [u8]) {
         self.state.released.send_replace(false);
-        self.state.next.send_replace(Some(Next::Breaks(how)));
+        self.state.arrived.send_replace(None);
+        self.state.next.send_replace(Some((Next::Breaks(how), part)));
     }
 
     /// Holds the next COMMIT back: all that its transaction has to say before is said.
     pub fn hold_next(&self) {
         self.state.released.send_replace(false);
-        self.state.next.send_replace(Some(Next::Waits));
+        self.state.next.send_replace(Some((Next::Waits, COMMIT)));
     }
 
     /// Lets the COMMIT go on that was held back.
@@ -109,13 +115,7 @@ impl Wire {
         said.clone().unwrap_or_default()
     }
 
-    /// Whether the wire is still to break.
-    #[must_use]
-    pub fn is_armed(&self) -> bool {
-        self.state.next.borrow().is_some()
-    }
-
-    /// Waits until a COMMIT has come that is held back, or at which the wire is broken.
+    /// Waits until what is waited for has come, and is held back or has broken the wire.
     pub async fn broken(&self) {
         self.state.next.subscribe().wait_for(Option::is_none).await.expect("the wire is there");
     }
@@ -161,7 +161,7 @@ impl State {
         server: &mut OwnedWriteHalf,
         late: &mut Vec<u8>,
     ) -> io::Result<Option<Break>> {
-        // The end of what was passed on, so that a COMMIT in two pieces is found as well.
+        // The end of what was passed on, so that a part in two pieces is found as well.
         let mut tail = Vec::new();
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -169,49 +169,45 @@ impl State {
             if read == 0 {
                 return Ok(None);
             }
-            let is_late = *self.next.borrow() == Some(Next::Breaks(Break::Late));
-            if is_late && find(&buffer[..read], BEGIN).is_some() {
-                late.extend_from_slice(&buffer[..read]);
-                while find(late, COMMIT).is_none()
-                    && let Ok(more) = tokio::time::timeout(AT_ONCE, client.read(&mut buffer)).await
-                {
-                    match more? {
-                        0 => return Ok(None),
-                        more => late.extend_from_slice(&buffer[..more]),
-                    }
-                }
-                if find(late, COMMIT).is_some() {
-                    self.next.send_replace(None);
-                    return Ok(Some(Break::Late));
-                }
-                // One that waits for an answer before it goes on: it is not meant.
-                server.write_all(late).await?;
-                late.clear();
-                continue;
-            }
             let known = tail.len();
             tail.extend_from_slice(&buffer[..read]);
-            if !is_late
-                && let Some(at) = find(&tail, COMMIT)
-                && let Some(next) = self.next.send_replace(None)
+            let next = *self.next.borrow();
+            if let Some((next, part)) = next
+                && let Some(at) = find(&tail, part)
             {
-                let Next::Breaks(how) = next else {
-                    let mut released = self.released.subscribe();
-                    let held = known.max(at);
-                    server.write_all(&tail[known..held]).await?;
-                    // When the wire is gone, so is the test.
-                    let _ = released.wait_for(|released| *released).await;
-                    server.write_all(&tail[held..]).await?;
-                    tail.drain(..tail.len().saturating_sub(COMMIT.len() - 1));
-                    continue;
+                self.next.send_replace(None);
+                let how = match next {
+                    Next::Breaks(how) => how,
+                    Next::Waits => {
+                        let mut released = self.released.subscribe();
+                        let held = known.max(at);
+                        server.write_all(&tail[known..held]).await?;
+                        // When the wire is gone, so is the test.
+                        let _ = released.wait_for(|released| *released).await;
+                        server.write_all(&tail[held..]).await?;
+                        tail.clear();
+                        continue;
+                    }
                 };
-                // Half of the message is as good as none of it.
-                let end = if how == Break::After { at + COMMIT.len() } else { at };
-                server.write_all(&tail[known.min(end)..end]).await?;
+                if how != Break::Before {
+                    // All that was sent with it.
+                    while let Ok(more) = tokio::time::timeout(AT_ONCE, client.read(&mut buffer)).await {
+                        match more? {
+                            0 => break,
+                            more => tail.extend_from_slice(&buffer[..more]),
+                        }
+                    }
+                }
+                match how {
+                    // Half of the message is as good as none of it.
+                    Break::Before => server.write_all(&tail[known.min(at)..at]).await?,
+                    Break::After => server.write_all(&tail[known..]).await?,
+                    Break::Late => late.extend_from_slice(&tail[known..]),
+                }
                 return Ok(Some(how));
             }
             server.write_all(&tail[known..]).await?;
-            tail.drain(..tail.len().saturating_sub(COMMIT.len() - 1));
+            tail.drain(..tail.len().saturating_sub(LONGEST_PART - 1));
         }
     }
 }

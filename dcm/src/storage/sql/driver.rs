@@ -16,8 +16,9 @@ pub(crate) trait Driver: Send + Sync + 'static {
     const EVENTS_IN_ONE: bool;
 
     /// Whether a transaction that loads nothing is a round trip shorter: all of it is sent at once. Then a batch may be
-    /// decided on what was seen a moment ago, and may arrive after it was looked for in vain; the first of its statements
-    /// is the query `expect_undisturbed`. (What is no batch has no number, nobody looks for it, and it may arrive late.)
+    /// decided on what was seen a moment ago, and what it expects is a statement of it. It may also arrive after it was
+    /// looked for in vain, so whoever looks has the query `insert_events` refuse it. (For what is no batch nobody looks,
+    /// and it may arrive late.)
     const SENT_AT_ONCE: bool;
 
     /// Runs read-only queries on one connection, in order, and answers the rows of each.
@@ -30,20 +31,6 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// to `Ok`, the transaction is durable; when it resolves to an error, it had no effect, except for
     /// [`CommitUnknown`]. When `decide` returns no statement, nothing is written and no commit is waited for. Where nothing
     /// is loaded, the transaction may begin after `decide`.
-    ///
-    /// Of those with the same number as `attempt` no two are at work at once: whoever comes second waits until the
-    /// first has ended, also when its connection was lost. Where one process alone writes, that is so anyway.
-    fn transact_as<T, F>(
-        &self,
-        attempt: Option<i64>,
-        load: Vec<Statement>,
-        decide: F,
-    ) -> impl Future<Output = Result<(T, Vec<Vec<Row>>), TransactError>> + Send
-    where
-        T: Send + 'static,
-        F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static;
-
-    /// [`Driver::transact_as`] without a number.
     fn transact<T, F>(
         &self,
         load: Vec<Statement>,
@@ -51,10 +38,7 @@ pub(crate) trait Driver: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(T, Vec<Vec<Row>>), TransactError>> + Send
     where
         T: Send + 'static,
-        F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static,
-    {
-        self.transact_as(None, load, decide)
-    }
+        F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static;
 
     /// Calls `wake` once it listens, and whenever another node than `node` says that it has committed something. Ends
     /// only with an error. The default is for a database that one process alone writes.

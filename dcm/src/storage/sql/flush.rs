@@ -65,9 +65,9 @@ fn failures(statements: &mut Vec<Statement>, failures: Vec<((String, String), Fa
     }
 }
 
-/// The statements that write `changes`: what goes first, then parents before children, and the log last, in one
-/// statement or two.
-pub(super) fn flush(changes: Changes, events_in_one: bool) -> Vec<Statement> {
+/// The statements that write `changes` in the attempt of that number: what goes first, then parents before children, and
+/// the log last, in one statement or two.
+pub(super) fn flush(changes: Changes, attempt: i64, events_in_one: bool) -> Vec<Statement> {
     use crate::id::{
         ActionId, BlockingId, MessageId, ProjectId, RequestId, SubscriptionId, SubtaskId, TaskId,
     };
@@ -157,7 +157,26 @@ pub(super) fn flush(changes: Changes, events_in_one: bool) -> Vec<Statement> {
         }
         let placed = changes.events.into_iter().zip(1 - count..);
         let rows = placed.map(|(event, place)| Placed(event, place).into_cells()).collect();
-        s.push(Statement::bulk("insert_events", Placed::COLUMNS, rows).with("count", count));
+        let events = Statement::bulk("insert_events", Placed::COLUMNS, rows);
+        s.push(events.with("count", count).with("attempt", attempt));
     }
     s
+}
+
+/// `writes` as one statement that is a whole transaction; they come back where they are more than messages and events.
+///
+/// A message of a project would have to wait for the project's row while it holds the head of the log.
+pub(super) fn alone(mut writes: Vec<Statement>) -> Result<Statement, Vec<Statement>> {
+    let is_one = match &writes[..] {
+        [events] => events.query == "insert_events",
+        [messages, events] => {
+            events.query == "insert_events"
+                && messages.query == "insert_messages"
+                && messages.bulk.iter().all(|bulk| bulk.is_without("project_id"))
+        }
+        _ => false,
+    };
+    let Some(mut events) = writes.pop_if(|_| is_one) else { return Err(writes) };
+    events.bulk.extend(writes.into_iter().flat_map(|messages| messages.bulk));
+    Ok(events.alone())
 }

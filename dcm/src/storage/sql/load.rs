@@ -70,9 +70,9 @@ fn lock_names(footprint: &Footprint) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// A statement that fails when the attempt was given up, or agents of the types that are named here are at work.
-pub(super) fn expect_undisturbed(attempt: i64, nobody_at_work: &BTreeSet<String>) -> Statement {
-    Statement::new("expect_undisturbed").with("attempt", attempt).with("agents", list(nobody_at_work))
+/// A statement that fails when agents of the types that are named here are at work.
+pub(super) fn expect_nobody_at_work(types: &BTreeSet<String>) -> Option<Statement> {
+    (!types.is_empty()).then(|| Statement::new("expect_nobody_at_work").with("agents", list(types)))
 }
 
 /// A kind of row that is loaded.

@@ -60,6 +60,7 @@ const POSTGRES: &[Migration] = migrations! { "postgres":
     12 "0012_sessions",
     13 "0013_given_up",
     14 "0014_at_work",
+    15 "0015_at_once",
 };
 
 /// Every migration of `dialect`, oldest first.

@@ -131,15 +131,15 @@ impl Registry {
     /// The text for `statement`, by what it says and which of its parameters are there.
     pub(crate) fn variant(&self, statement: &Statement) -> Result<&Variant> {
         let query = self.query(statement.query)?;
-        let columns = statement.rows.as_ref().map_or(&[][..], |rows| rows.columns);
+        let columns = || statement.bulk.iter().flat_map(|bulk| bulk.columns);
         let given = statement.params.iter().map(|(name, _)| name);
         if let Some(name) =
-            given.chain(columns).find(|name| !query.knows(name) && !self.other_knows(statement, name))
+            given.chain(columns()).find(|name| !query.knows(name) && !self.other_knows(statement, name))
         {
             return Err(Error::internal(format!("query {} has no parameter {name}", statement.query)));
         }
         let is_present = |name: &str| {
-            columns.contains(&name)
+            columns().any(|column| *column == name)
                 || statement.params.iter().any(|(given, value)| *given == name && *value != Value::Null)
         };
         let optional = query.template.optional.iter().enumerate();

@@ -461,9 +461,9 @@ pub(super) struct Placed(pub(super) NewEvent, pub(super) i64);
 
 into_cells! { |row: Placed| {
     "place" = row.1,
-    "id" = row.0.id,
+    "event_id" = row.0.id,
     "name" = row.0.name,
-    "created_at" = row.0.at,
+    "happened_at" = row.0.at,
     "channels" = row.0.channels,
     "data" = row.0.data,
     "summary" = row.0.summary,

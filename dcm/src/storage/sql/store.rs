@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::announce::{Announcements, Turn};
 use super::driver::{Driver, TransactError};
-use super::flush::flush;
+use super::flush::{alone, flush};
 use super::heard_of::HeardOf;
-use super::load::{Load, expect_undisturbed, fill, load};
+use super::load::{Load, expect_nobody_at_work, fill, load};
 use super::value::{Row, Statement, Value};
 use crate::error::{Error, Result};
 use crate::id::{ActionId, EventId};
@@ -81,8 +81,7 @@ impl<D: Driver> SqlStore<D> {
             loads.clear();
             nobody_at_work.clone_from(&footprint.agents);
         }
-        let expectation =
-            (D::SENT_AT_ONCE && loads.is_empty()).then(|| expect_undisturbed(attempt, &nobody_at_work));
+        let is_sent_at_once = D::SENT_AT_ONCE && loads.is_empty();
         let (kinds, statements): (Vec<Load>, Vec<Statement>) = loads.into_iter().unzip();
         let looked_for_work = kinds.contains(&Load::OpenAgents);
         let listener = batch.listener().cloned();
@@ -104,19 +103,24 @@ impl<D: Driver> SqlStore<D> {
             let decision = batch.decide(state);
             let mark = decision.changes.events.first().map(|event| (event.id, event.at));
             let events = if tell { decision.changes.events.clone() } else { Vec::new() };
+            let told = announcements.filter(|_| mark.is_some());
+            let turn = told.as_ref().map(|told| told.turn());
+            let told = told.filter(|_| turn.is_some_and(|turn| turn.tells));
             let mut statements = if decision.changes.is_empty() {
                 Vec::new()
             } else {
-                expectation.into_iter().chain(flush(decision.changes, D::EVENTS_IN_ONE)).collect()
+                flush(decision.changes, attempt, D::EVENTS_IN_ONE)
             };
-            let told = announcements.filter(|_| mark.is_some());
-            let turn = told.as_ref().map(|told| told.turn());
-            statements.extend(told.filter(|_| turn.is_some_and(|turn| turn.tells)).map(|told| wake(&told)));
+            if is_sent_at_once && !statements.is_empty() {
+                statements = at_once(statements, &nobody_at_work, told.as_deref());
+            } else {
+                statements.extend(told.as_deref().map(wake));
+            }
             *kept.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(Decided { outcomes: decision.outcomes, mark, events, turn });
             Ok(((), statements))
         };
-        let outcome = self.driver.transact_as(Some(attempt), statements, decide).await;
+        let outcome = self.driver.transact(statements, decide).await;
         let decided = decided.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Some(told), Some(turn)) = (&self.announcements, decided.as_ref().and_then(|it| it.turn)) {
             told.ended(turn, outcome.is_ok());
@@ -137,8 +141,9 @@ impl<D: Driver> SqlStore<D> {
     }
 
     /// Answers truly for a batch whose COMMIT was under way when the connection was lost. The database may not have
-    /// noticed, and be at work on the batch still; once that attempt has ended, the batch's first event is in the log
-    /// or will never be: where all of it was sent at once, it may not have begun, so it is noted that it was given up.
+    /// noticed, and be at work on the batch still, or may not even have begun it. While the head of the log is locked
+    /// nobody writes to the log; if the batch's first event is not there then, the attempt is noted beside the head as
+    /// given up, and will never write to it.
     async fn look_for(
         &self,
         attempt: i64,
@@ -150,11 +155,12 @@ impl<D: Driver> SqlStore<D> {
         for look in 0..LOOKS {
             tokio::time::sleep(Duration::from_millis(50 << look.min(5))).await;
             let event = Statement::new("event_exists").with("id", event).with("at", at);
+            let lock = D::NEEDS_LOCKS.then(|| Statement::new("lock_log_head"));
             let found = self
                 .driver
-                .transact_as(Some(attempt), vec![event], move |answers| {
+                .transact(lock.into_iter().chain([event]).collect(), move |answers| {
                     let is_there = answers.last().is_some_and(|rows| !rows.is_empty());
-                    let given_up = (D::SENT_AT_ONCE && !is_there)
+                    let given_up = (D::NEEDS_LOCKS && !is_there)
                         .then(|| Statement::new("give_up_attempt").with("attempt", attempt));
                     Ok((is_there, given_up.into_iter().collect()))
                 })
@@ -292,10 +298,33 @@ impl<D: Driver> SqlStore<D> {
     }
 }
 
-/// The number of an attempt; larger than any key of the query `lock_keys`.
+/// The number of an attempt.
 fn number_of(attempt: EventId) -> i64 {
     let (high, low) = attempt.as_uuid().as_u64_pair();
-    i64::try_from((high ^ low) >> 2).unwrap_or_default() | 1 << 62
+    (high ^ low).cast_signed()
+}
+
+/// `writes` and what they expect, as one statement where that can be.
+fn at_once(
+    writes: Vec<Statement>,
+    nobody_at_work: &BTreeSet<String>,
+    told: Option<&Announcements>,
+) -> Vec<Statement> {
+    match alone(writes) {
+        Ok(mut only) => {
+            if !nobody_at_work.is_empty() {
+                only = only.with("agents", Value::Texts(nobody_at_work.iter().cloned().collect()));
+            }
+            if let Some(told) = told {
+                only = only.with("node", told.node().to_owned());
+            }
+            vec![only]
+        }
+        Err(writes) => {
+            let expectation = expect_nobody_at_work(nobody_at_work);
+            expectation.into_iter().chain(writes).chain(told.map(wake)).collect()
+        }
+    }
 }
 
 /// The statement by which other nodes are told.
@@ -428,10 +457,9 @@ mod tests {
     use crate::time::SystemClock;
 
     #[test]
-    fn numbers_of_attempts_differ_and_are_no_keys_of_other_locks() {
+    fn numbers_of_attempts_differ() {
         let ids = IdSource::new(std::sync::Arc::new(SystemClock));
         let numbers: BTreeSet<i64> = (0..10_000).map(|_| number_of(ids.next())).collect();
         assert_eq!(numbers.len(), 10_000);
-        assert!(numbers.iter().all(|number| *number >= 1 << 62));
     }
 }

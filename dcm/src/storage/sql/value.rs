@@ -252,8 +252,8 @@ pub(crate) struct Statement {
     pub(crate) query: &'static str,
     /// Named parameters. One that the query marks as optional and that is `Null` (or missing) drops its lines.
     pub(crate) params: Vec<(&'static str, Value)>,
-    /// For a query that writes many rows: its columns and the rows.
-    pub(crate) rows: Option<BulkRows>,
+    /// For a query that writes many rows: its columns and the rows; of several tables on PostgreSQL only.
+    pub(crate) bulk: Vec<BulkRows>,
 }
 
 /// The rows of a bulk write.
@@ -265,10 +265,18 @@ pub(crate) struct BulkRows {
     pub(crate) rows: Vec<Vec<Value>>,
 }
 
+impl BulkRows {
+    /// Whether no row has a value in the column called `name`.
+    pub(crate) fn is_without(&self, name: &str) -> bool {
+        let Some(column) = self.columns.iter().position(|column| *column == name) else { return true };
+        self.rows.iter().all(|row| row.get(column).is_none_or(|value| *value == Value::Null))
+    }
+}
+
 impl Statement {
     /// The query called `query`, without parameters.
     pub(crate) fn new(query: &'static str) -> Self {
-        Self { query, params: Vec::new(), rows: None }
+        Self { query, params: Vec::new(), bulk: Vec::new() }
     }
 
     /// Sets the parameter called `name`.
@@ -278,8 +286,19 @@ impl Statement {
         self
     }
 
+    /// Has the query be a whole transaction by itself.
+    #[must_use]
+    pub(crate) fn alone(self) -> Self {
+        self.with("alone", true)
+    }
+
+    /// Whether it is a whole transaction by itself.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.params.iter().any(|(name, _)| *name == "alone")
+    }
+
     /// A bulk write of `rows`.
     pub(crate) fn bulk(query: &'static str, columns: &'static [&'static str], rows: Vec<Vec<Value>>) -> Self {
-        Self { query, params: Vec::new(), rows: Some(BulkRows { columns, rows }) }
+        Self { query, params: Vec::new(), bulk: vec![BulkRows { columns, rows }] }
     }
 }

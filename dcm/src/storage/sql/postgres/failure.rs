@@ -13,6 +13,8 @@ pub(super) struct Failure {
     pub(super) error: Error,
     /// Whether the server has said it: a statement that it has refused has had no effect.
     pub(super) is_answer: bool,
+    /// Whether the server ended the session with it.
+    pub(super) ends_session: bool,
 }
 
 /// How errors are told apart.
@@ -41,6 +43,7 @@ impl Failure {
             class: Class::Lost,
             error: Error::unavailable(format!("query {query}: {error}{cause}")),
             is_answer: false,
+            ends_session: true,
         }
     }
 
@@ -65,7 +68,7 @@ impl Failure {
             Class::Refused | Class::Unexpected | Class::Final => Error::internal(detail),
         };
         // A pooler reports the loss of its server in this class, and cannot know what happened there.
-        Self { class, error, is_answer: !code.starts_with("08") }
+        Self { class, error, is_answer: !code.starts_with("08"), ends_session: ends_session(answer) }
     }
 
     /// A parameter that was never sent.
@@ -79,12 +82,12 @@ impl Failure {
                 (Class::Refused, error.with_source(format!("query {query}, parameter {param}: {complaint}")))
             }
         };
-        Self { class, error, is_answer: true }
+        Self { class, error, is_answer: true, ends_session: false }
     }
 
     /// Something that is wrong with the program.
     pub(super) fn fault(error: Error) -> Self {
-        Self { class: Class::Final, error, is_answer: true }
+        Self { class: Class::Final, error, is_answer: true, ends_session: false }
     }
 
     /// For the waiting caller, when the transaction has certainly had no effect.
@@ -98,9 +101,13 @@ impl Failure {
     }
 }
 
+fn ends_session(answer: &DbError) -> bool {
+    matches!(answer.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+}
+
 fn class_of(answer: &DbError) -> Class {
     let code = answer.code().code();
-    if matches!(answer.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) {
+    if ends_session(answer) {
         return Class::Lost;
     }
     match code {
@@ -112,7 +119,7 @@ fn class_of(answer: &DbError) -> Class {
         _ if code.starts_with("08") || code.starts_with("57P") => Class::Lost,
         // A statement that was prepared before a migration changed its columns, or that a pooler has lost.
         "26000" => Class::Lost,
-        // Nothing else divides; see the query `expect_undisturbed`.
+        // Nothing divides but what expects something; see the query `insert_events`.
         "22012" => Class::Unexpected,
         "0A000" if answer.routine() == Some("RevalidateCachedQuery") => Class::Lost,
         _ if code.starts_with("22") || code.starts_with("23") => Class::Refused,

@@ -25,7 +25,7 @@ impl PostgresDriver {
         // When this is left early, the connection is closed and the server rolls back.
         lease.parts().map_err(|failure| failure.error)?;
         lease.stage = Stage::Unsettled;
-        self.batch(&lease, "begin", &format!("{BEGIN}; {}", self.openings[0])).await?;
+        self.batch(&lease, "begin", &format!("{BEGIN}; {}", self.opening)).await?;
         let settings = format!(
             "set local lock_timeout = {}; set local statement_timeout = 0; \
              set local idle_in_transaction_session_timeout = 0; set local client_min_messages = warning; \

@@ -1,5 +1,5 @@
 //! PostgreSQL: a pool of connections, pipelined statements, and transactions of two round trips, or of one where
-//! nothing must be seen before it is decided.
+//! nothing must be seen before it is decided, or of one statement.
 
 mod connect;
 mod decode;
@@ -43,17 +43,14 @@ pub(crate) struct PostgresDriver {
     config: Config,
     registry: &'static Registry,
     options: PostgresOptions,
-    /// The second statement of each transaction, without and with the number of an attempt.
-    openings: [String; 2],
+    /// The second statement of each transaction.
+    opening: String,
 }
 
 /// The first.
 const BEGIN: &str = "begin transaction isolation level read committed";
 
 type PgResult<T> = Result<T, tokio_postgres::Error>;
-
-/// Where an attempt waits for the one of the same number.
-const LOCK: &str = ", pg_advisory_xact_lock($1)";
 
 /// What each transaction is set to. Prepared like any other statement, it costs a third of what four `set local` cost.
 ///
@@ -63,11 +60,11 @@ const LOCK: &str = ", pg_advisory_xact_lock($1)";
 /// Plans are made once for each connection, maybe while a table is still empty, when reading all of it looks cheapest; it
 /// grows afterwards, and the plan stays. Whatever a batch looks for has an index. (Without that choice a plan that has
 /// none looks so dear that compiling it seems to pay.)
-fn opening(level: &str, lock: &str) -> String {
+fn opening(level: &str) -> String {
     format!(
         "select set_config('synchronous_commit', '{level}', true), \
          set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true), \
-         set_config('jit', 'off', true){lock}"
+         set_config('jit', 'off', true)"
     )
 }
 
@@ -84,7 +81,7 @@ impl PostgresDriver {
     ) -> Result<Self> {
         let pool = pool(config.clone(), &options)?;
         let level = first_contact(&pool, &config).await?;
-        Ok(Self { pool, config, registry, options, openings: [opening(&level, ""), opening(&level, LOCK)] })
+        Ok(Self { pool, config, registry, options, opening: opening(&level) })
     }
 
     /// The `synchronous_commit` of every connection that the pool may hold, all of them opened.
@@ -156,25 +153,18 @@ impl PostgresDriver {
     }
 
     /// What a transaction begins with, after [`BEGIN`].
-    async fn opening(&self, client: &Object, attempt: Option<i64>) -> Result<Prepared, Failure> {
+    async fn opening(&self, client: &Object) -> Result<Prepared, Failure> {
         let query = "opening";
-        let sql = &self.openings[usize::from(attempt.is_some())];
-        let handle = client.prepare_cached(sql).await.map_err(|error| Failure::of(query, &error))?;
-        let number = attempt.map(|attempt| encode(&Value::Int(attempt), &Type::INT8)).transpose();
-        let params = number.map_err(|unfit| Failure::unfit(query, "attempt", unfit))?.into_iter().collect();
-        Ok(Prepared { query, handle, params })
+        let handle =
+            client.prepare_cached(&self.opening).await.map_err(|error| Failure::of(query, &error))?;
+        Ok(Prepared { query, handle, params: Vec::new() })
     }
 
     /// Begins a transaction and runs `load` in it, in one round trip.
-    async fn load(
-        &self,
-        lease: &mut Lease,
-        attempt: Option<i64>,
-        load: &[Statement],
-    ) -> Result<Vec<Vec<Row>>, Failure> {
+    async fn load(&self, lease: &mut Lease, load: &[Statement]) -> Result<Vec<Vec<Row>>, Failure> {
         let (client, stage) = lease.parts()?;
         *stage = Stage::Open;
-        let opening = self.opening(client, attempt).await?;
+        let opening = self.opening(client).await?;
         let prepared = self.prepare(client, load).await?;
         let mut requests = vec![command(client, BEGIN), opening.request(client)];
         requests.extend(prepared.iter().map(|statement| statement.request(client)));
@@ -248,10 +238,40 @@ impl PostgresDriver {
         rows.collect::<Result<_, _>>().map_err(|failure| TransactError::CommitUnknown(failure.error))
     }
 
+    /// Runs a statement that is a whole transaction. It is committed when it is answered.
+    async fn run_alone(&self, lease: &mut Lease, only: &Statement) -> Result<Vec<Row>, TransactError> {
+        let (client, stage) = lease.parts().map_err(Failure::without_effect)?;
+        // Nothing has begun yet; but what is given up while it is prepared leaves no connection in order.
+        *stage = Stage::Open;
+        let prepared = match self.prepare(client, std::slice::from_ref(only)).await {
+            Ok(prepared) => prepared,
+            Err(failure) => return Err(lease.failed(failure)),
+        };
+        let Some(statement) = prepared.first() else { return Ok(Vec::new()) };
+        *stage = Stage::Unsettled;
+        match statement.run(client).await {
+            Ok(rows) => {
+                *stage = Stage::Idle;
+                // The types of all columns were looked at before.
+                statement.decode(&rows).map_err(|failure| TransactError::CommitUnknown(failure.error))
+            }
+            Err(error) => {
+                let failure = Failure::of(statement.query, &error);
+                // A session that is ended may have committed before.
+                if !failure.is_answer || failure.ends_session {
+                    return Err(TransactError::CommitUnknown(failure.error));
+                }
+                if failure.class != Class::Lost {
+                    *stage = Stage::Idle;
+                }
+                Err(failure.without_effect())
+            }
+        }
+    }
+
     async fn transact_on<T, F>(
         &self,
         lease: &mut Lease,
-        attempt: Option<i64>,
         load: Vec<Statement>,
         decide: F,
     ) -> Result<(T, Vec<Vec<Row>>), TransactError>
@@ -262,7 +282,7 @@ impl PostgresDriver {
         let rows = if begins_late {
             Vec::new()
         } else {
-            self.load(lease, attempt, &load).await.map_err(|failure| lease.failed(failure))?
+            self.load(lease, &load).await.map_err(|failure| lease.failed(failure))?
         };
         // Nothing of the driver is reachable from `decide`, so a panic in it leaves nothing half done.
         let (made, writes) = catch_unwind(AssertUnwindSafe(|| decide(rows)))
@@ -271,11 +291,16 @@ impl PostgresDriver {
         if writes.is_empty() {
             return Ok((made, Vec::new()));
         }
+        if let [only] = &writes[..]
+            && only.is_alone()
+        {
+            return Ok((made, vec![self.run_alone(lease, only).await?]));
+        }
         let opening = if begins_late {
             let (client, stage) = lease.parts().map_err(Failure::without_effect)?;
             // Nothing has begun yet; but what is given up while it is prepared leaves no connection in order.
             *stage = Stage::Open;
-            let opening = self.opening(client, attempt).await;
+            let opening = self.opening(client).await;
             Some(opening.map_err(|failure| lease.failed(failure))?)
         } else {
             None
@@ -307,9 +332,8 @@ impl Driver for PostgresDriver {
         answer.map_err(|failure| failure.error)
     }
 
-    async fn transact_as<T, F>(
+    async fn transact<T, F>(
         &self,
-        attempt: Option<i64>,
         load: Vec<Statement>,
         decide: F,
     ) -> Result<(T, Vec<Vec<Row>>), TransactError>
@@ -318,7 +342,7 @@ impl Driver for PostgresDriver {
         F: FnOnce(Vec<Vec<Row>>) -> Result<(T, Vec<Statement>)> + Send + 'static,
     {
         let mut lease = self.lease().await.map_err(TransactError::Retryable)?;
-        let work = self.transact_on(&mut lease, attempt, load, decide);
+        let work = self.transact_on(&mut lease, load, decide);
         let Ok(answer) = tokio::time::timeout(self.call_timeout(), work).await else {
             let error = Error::unavailable("the database did not answer in time");
             return Err(match lease.stage {
@@ -474,11 +498,11 @@ fn first_failure<'a>(
 fn parameter(statement: &Statement, param: &Param, ty: &Type) -> Result<Encoded, Failure> {
     let name = param.name.as_str();
     let unfit = |unfit| Failure::unfit(statement.query, name, unfit);
-    if let Some(bulk) = &statement.rows
-        && let Some(column) = bulk.columns.iter().position(|known| *known == name)
-    {
-        let cells = bulk.rows.iter().map(|row| row.get(column).unwrap_or(&Value::Null));
-        return encode_column(cells, ty).map_err(unfit);
+    for bulk in &statement.bulk {
+        if let Some(column) = bulk.columns.iter().position(|known| *known == name) {
+            let cells = bulk.rows.iter().map(|row| row.get(column).unwrap_or(&Value::Null));
+            return encode_column(cells, ty).map_err(unfit);
+        }
     }
     let given = statement.params.iter().find(|(known, _)| *known == name);
     let value = given.map_or(&Value::Null, |(_, value)| value);

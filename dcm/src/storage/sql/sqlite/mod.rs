@@ -169,9 +169,8 @@ impl Driver for SqliteDriver {
         answered.await.unwrap_or_else(|_| Err(panicked()))
     }
 
-    async fn transact_as<T, F>(
+    async fn transact<T, F>(
         &self,
-        _: Option<i64>,
         load: Vec<Statement>,
         decide: F,
     ) -> Result<(T, Vec<Vec<Row>>), TransactError>

@@ -158,13 +158,17 @@ impl Session {
             return Err(Error::internal(format!("query {name} writes, but it was run as a read")).into());
         }
         let mut answers = Vec::new();
-        let Some(bulk) = &statement.rows else {
-            for (number, param) in (1..).zip(&variant.params) {
-                bind(&mut prepared, number, given(statement, &param.name), param.list)
-                    .map_err(|error| Fault::new(name, Phase::Run, &error))?;
+        let bulk = match &statement.bulk[..] {
+            [] => {
+                for (number, param) in (1..).zip(&variant.params) {
+                    bind(&mut prepared, number, given(statement, &param.name), param.list)
+                        .map_err(|error| Fault::new(name, Phase::Run, &error))?;
+                }
+                step(name, &mut prepared, &mut answers)?;
+                return Ok(answers);
             }
-            step(name, &mut prepared, &mut answers)?;
-            return Ok(answers);
+            [bulk] => bulk,
+            _ => return Err(Error::internal(format!("query {name} writes rows of several tables")).into()),
         };
         let columns: Vec<_> = variant
             .params

@@ -1,6 +1,7 @@
 //! What holds only against a real server; `DCM_TEST_POSTGRES` says where one is.
 
 mod adoption;
+mod at_once;
 #[cfg(feature = "sqlite")]
 mod feed;
 mod migration;

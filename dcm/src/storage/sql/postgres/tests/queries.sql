@@ -110,5 +110,3 @@ select pg_advisory_xact_lock(7)
 select pg_sleep(600)
 -- name: divide_by_zero
 select 1 / (count(*) - count(*)) from things
--- name: advisory_locks
-select array_agg(objid::int8) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()

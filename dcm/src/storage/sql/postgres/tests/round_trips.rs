@@ -5,7 +5,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::config::Host;
 
 use super::*;
-use crate::engine::rules::SendMessage;
+use crate::api::actions::ActionRecord;
+use crate::engine::rules::{RecordAction, SendMessage};
 use crate::storage::sql::SqlStore;
 use crate::storage::{Batch, CommitStore, Submitted};
 
@@ -80,7 +81,7 @@ async fn a_read_is_one_round_trip_and_a_transaction_that_loads_is_two() {
             driver.transact(reads(), move |_| Ok(((), writes))).await.unwrap();
             let after_write = talk.lock().unwrap().round_trips;
             let writes = vec![insert(2 + u128::from(warm)), Statement::new("things_count")];
-            driver.transact_as(Some(5), vec![], move |_| Ok(((), writes))).await.unwrap();
+            driver.transact(vec![], move |_| Ok(((), writes))).await.unwrap();
             let after_blind_write = talk.lock().unwrap().round_trips;
             if warm {
                 assert_eq!((after_read - so_far, after_write - after_read), (1, 2));
@@ -104,19 +105,29 @@ async fn a_message_is_one_round_trip_while_nobody_of_that_type_is_at_work() {
         let ids = IdSource::new(Arc::new(SystemClock));
         // What is known stays so for a time.
         let now = SystemClock.now();
-        let round_trips_of_a_message = async || {
-            let message = serde_json::json!({
-                "from_agent": "planner", "to_agent": "tester", "topic": "workflow.progress", "content": {"n": 1}
-            });
-            let operation = serde_json::from_value(message).unwrap();
-            let command = Submitted::new(SendMessage { operation, default_ttl_ms: 60_000 }, None);
+        let round_trips_of = async |commands| {
             let so_far = talk.lock().unwrap().round_trips;
-            let outcomes = store.commit(Batch::new(vec![command], now, ids.clone())).await.unwrap();
+            let outcomes = store.commit(Batch::new(commands, now, ids.clone())).await.unwrap();
             for outcome in outcomes {
                 drop(outcome.unwrap());
             }
             talk.lock().unwrap().round_trips - so_far
         };
+        let message = || {
+            let message = serde_json::json!({
+                "from_agent": "planner", "to_agent": "tester", "topic": "workflow.progress", "content": {"n": 1}
+            });
+            let operation = serde_json::from_value(message).unwrap();
+            Submitted::new(SendMessage { operation, default_ttl_ms: 60_000 }, None)
+        };
+        // An action of no session needs no look either, but what is written then is more than one statement.
+        let action = || {
+            let action = serde_json::json!({"tool_name": "Bash", "tool_type": "builtin"});
+            let operation: ActionRecord = serde_json::from_value(action).unwrap();
+            Submitted::new(RecordAction::from(operation), None)
+        };
+        let round_trips_of_a_message = async || round_trips_of(vec![message()]).await;
+        let round_trips_of_both = async || round_trips_of(vec![message(), action()]).await;
         let channels_of_the_last_event = async || {
             let admin = database.client().await;
             let last = "select channels from events order by seq desc limit 1";
@@ -125,9 +136,9 @@ async fn a_message_is_one_round_trip_while_nobody_of_that_type_is_at_work() {
         let open = async |open: bool| {
             let admin = database.client().await;
             let change = if open {
-                "insert into sessions (id) values ('s'); \
+                "insert into sessions (id) values ('s') on conflict do nothing; \
                  insert into subtasks (id, session_id, agent_type, agent_id, status, description) \
-                 values ('00000000-0000-7000-8000-000000000001', 's', 'tester', 'tester-7', 'running', 'test')"
+                 values (gen_random_uuid(), 's', 'tester', 'tester-7', 'running', 'test')"
             } else {
                 "update subtasks set status = 'completed'"
             };
@@ -144,6 +155,8 @@ async fn a_message_is_one_round_trip_while_nobody_of_that_type_is_at_work() {
         round_trips_of_a_message().await;
         assert_eq!(round_trips_of_a_message().await, 1, "known, and nobody of that type is at work");
         assert!(!channels_of_the_last_event().await.contains(&own));
+        round_trips_of_both().await;
+        assert_eq!(round_trips_of_both().await, 1);
         open(true).await;
         assert_eq!(round_trips_of_a_message().await, 3, "in vain, and again");
         assert!(channels_of_the_last_event().await.contains(&own));
@@ -153,6 +166,8 @@ async fn a_message_is_one_round_trip_while_nobody_of_that_type_is_at_work() {
         assert_eq!(round_trips_of_a_message().await, 2);
         assert!(!channels_of_the_last_event().await.contains(&own));
         assert_eq!(round_trips_of_a_message().await, 1);
+        open(true).await;
+        assert_eq!(round_trips_of_both().await, 3, "in vain, and again");
     })
     .await;
 }

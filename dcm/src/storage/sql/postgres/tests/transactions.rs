@@ -85,20 +85,6 @@ async fn a_refused_statement_takes_its_neighbours_back() {
     .await;
 }
 
-#[tokio::test]
-async fn an_attempt_holds_its_lock_to_the_end() {
-    with_database(async |database| {
-        let driver = things(database).await;
-        for load in [vec![], vec![Statement::new("things_count")]] {
-            let held = || vec![Statement::new("things_count"), Statement::new("advisory_locks")];
-            let ((), rows) = driver.transact_as(Some(5), load, move |_| Ok(((), held()))).await.unwrap();
-            assert_eq!(rows[1][0].values, [Value::Ints(vec![5])]);
-        }
-        assert_eq!(value(&driver, Statement::new("advisory_locks")).await, Value::Null);
-    })
-    .await;
-}
-
 /// What is sent behind a BEGIN that fails may have run by itself, so nobody may say that it had no effect.
 #[tokio::test]
 async fn a_begin_that_fails_leaves_open_what_happened() {
