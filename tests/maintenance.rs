@@ -121,7 +121,17 @@ async fn messages_expire(store: Store) {
     for (agent, count) in [("kept", 1), ("short", 0), ("default", 0)] {
         assert_eq!(api.get(&format!("/api/messages/{agent}")).await["count"], count, "{agent}");
     }
-    assert_eq!(events(&server, "message.expired"), 2);
+    let page = api.get("/api/events?channel=topics/task.created").await;
+    let mut expired: Vec<&Value> = page["events"].as_array().unwrap().iter().collect();
+    expired.retain(|event| event["event"] == "message.expired");
+    assert_eq!(expired.len(), 2, "{page}");
+    for (agent, message) in [("short", &short), ("default", &default)] {
+        let data = json!({"id": message["id"], "from": "a", "to": agent, "topic": "task.created"});
+        assert!(expired.iter().any(|event| event["data"] == data), "{data} in {page}");
+        let own = api.get(&format!("/api/events?channel=agents/{agent}&agent_id={agent}")).await;
+        let last = own["events"].as_array().unwrap().last().unwrap();
+        assert_eq!((&last["event"], &last["data"]), (&json!("message.expired"), &data));
+    }
 }
 
 async fn sessions_that_nobody_ends_are_closed(store: Store) {

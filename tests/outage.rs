@@ -403,6 +403,48 @@ async fn a_statement_whose_answer_is_lost() {
     drop(database);
 }
 
+/// PostgreSQL has written the batch, and is not done with it, when the wire breaks: whoever asks what became of it waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_holds_the_log_when_the_wire_breaks() {
+    let database = Database::create();
+    let (server, wire) = behind_a_wire(&database).await;
+    let api = server.calls();
+    api.post("/api/messages", &message(None)).await;
+    database.execute(
+        "create function wait_here() returns trigger language plpgsql as \
+         $$ begin perform pg_advisory_xact_lock(42); return null; end $$; \
+         create trigger wait_here after insert on events for each row when (new.name = 'message.new') \
+         execute function wait_here()",
+    );
+    let (holder, connection) = tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    holder.batch_execute("select pg_advisory_lock(42)").await.unwrap();
+    wire.break_at(Break::After, PART);
+    let call = tokio::spawn({
+        let api = api.clone();
+        async move { api.call(Method::POST, "/api/messages", Some(&message(None))).await }
+    });
+    wire.broken().await;
+    let waiting = "select coalesce(string_agg(wait_event, ' ' order by wait_event), '') from pg_stat_activity \
+                   where datname = current_database() and wait_event_type = 'Lock'";
+    while database.value(waiting) != "advisory transactionid" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    holder.batch_execute("select pg_advisory_unlock(42)").await.unwrap();
+    let answer = call.await.unwrap();
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(
+        messages(&database),
+        ("2".to_owned(), "2".to_owned()),
+        "the one of before, and this one, once"
+    );
+    assert_eq!(database.value("select cardinality(given_up) from event_log_head"), "0");
+    drop(holder);
+    connection.await.unwrap().unwrap();
+    drop(server);
+    drop(database);
+}
+
 /// What is to be committed reaches PostgreSQL when somebody has looked for it already, and the batch is committed by
 /// another attempt.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,8 +25,8 @@ struct Arguments {
     server: Option<PathBuf>,
     #[arg(long, value_delimiter = ',', default_value = "10,100,1000")]
     subscribers: Vec<usize>,
-    /// How many deliveries one figure is measured from.
-    #[arg(long, default_value_t = 1_000_000)]
+    /// How many deliveries one figure is measured from, so that it takes some seconds; fewer with few subscribers.
+    #[arg(long, default_value_t = 10_000_000)]
     deliveries: u64,
     /// How often; the table shows medians.
     #[arg(long, default_value_t = 3)]
@@ -54,7 +54,9 @@ struct Outcome {
 }
 
 /// How many times as many events what the client can take is measured with.
-const FLOOD: u64 = 20;
+const FLOOD: u64 = 4;
+/// More events than this are not published for one figure, however few the subscribers.
+const MOST_EVENTS: u64 = 200_000;
 
 struct Reference(Child, u16);
 
@@ -176,7 +178,7 @@ async fn compare(arguments: &Arguments, cluster: &Cluster) {
     say("| subscribers | | deliveries/s | of the reference | p50 ms | p99 ms | client, of a processor |");
     say("|---|---|---|---|---|---|---|");
     for &subscribers in &arguments.subscribers {
-        let events = (arguments.deliveries / subscribers as u64).clamp(500, 20_000);
+        let events = (arguments.deliveries / subscribers as u64).clamp(500, MOST_EVENTS);
         let load = |port, channel: &str| Load {
             port,
             subscribers,
@@ -219,7 +221,8 @@ async fn compare(arguments: &Arguments, cluster: &Cluster) {
             .map(|(_, them)| median(them).per_second);
         for (name, outcomes) in &figures {
             let middle = median(outcomes);
-            let lost = if middle.lost > 0 { format!(", **{} lost**", middle.lost) } else { String::new() };
+            let lost: u64 = outcomes.iter().map(|outcome| outcome.lost).sum();
+            let lost = if lost > 0 { format!(", **{lost} lost**") } else { String::new() };
             say(&format!(
                 "| {subscribers} | {name}{lost} | {} | {} % | {} | {} | {} % |",
                 middle.per_second,

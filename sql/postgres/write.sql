@@ -222,15 +222,18 @@ where excluded.failed_at >= open_failures.failed_at
 -- name: expect_nobody_at_work
 select 1 / nobody_at_work(:agents)::integer
 
--- Behind it, no attempt is at work on the log.
+-- A statement of its own: what comes behind it sees what was committed before it got the head.
 -- name: lock_log_head
 select seq from event_log_head for update
 
--- Of lost attempts there are few in a day, and whoever sent one has an end after that.
+-- Notes that the attempt was given up, unless its event has come since the log ended with `seq`. Of attempts whose fate is
+-- not known there are few in a day, and whoever sent one has an end after that.
 -- name: give_up_attempt
 update event_log_head set given_up_at = now(),
-    given_up = case when given_up_at > now() - interval '1 day' then (:attempt::bigint || given_up)[:100]
+    given_up = case when given_up_at > now() - interval '1 day' then (:attempt::bigint || given_up)[:1000]
         else array[:attempt::bigint] end
+where not exists (select 1 from events where seq > :seq::bigint and id = :id)
+returning 1
 
 -- name: insert_messages
 insert into agent_messages (
@@ -325,8 +328,7 @@ order by place
 -- name: insert_events
 with
 settled as materialized ( --? alone
-    select set_config('synchronous_commit', case when current_setting('synchronous_commit') = 'remote_apply' --? alone
-        then 'remote_apply' else 'on' end, true) as level --? alone
+    select set_config('synchronous_commit', :level, true) as level --? alone
         , 1 / nobody_at_work(:agents)::integer as is_expected --? alone agents
 ), --? alone
 messages as ( --? alone id

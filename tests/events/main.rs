@@ -283,7 +283,8 @@ async fn every_write_says_what_it_did(store: Store) {
 async fn messages(s: &mut Scenario) {
     let api = s.api.clone();
     let body = json!({"from_agent": "lead", "to_agent": "dev-1", "topic": "task.created", "content": {"a": CONTENT}, "priority": 3});
-    let direct = id(&api.post("/api/messages", &body).await["message"]);
+    let sent = api.post("/api/messages", &body).await;
+    let direct = id(&sent["message"]);
     let about = json!({"id": direct, "from": "lead", "to": "dev-1", "topic": "task.created"});
     let events = log(&s.server, s.store, s.seen);
     assert_eq!(events[0].data["priority"], 3, "its own channels hear how urgent it is");
@@ -298,6 +299,12 @@ async fn messages(s: &mut Scenario) {
     s.expect("who asks for the head only has read nothing", &[]);
     api.get("/api/messages/dev-1").await;
     let read = |id: &str| json!({"id": id, "agent_id": "dev-1"});
+    for event in log(&s.server, s.store, s.seen) {
+        assert_eq!((&event.data["agent_id"], &event.data["from"]), (&json!("dev-1"), &json!("lead")));
+        // Times of the wire are in order as texts.
+        let at = event.data["read_at"].as_str().unwrap();
+        assert!(at >= sent["message"]["created_at"].as_str().unwrap(), "when it was read: {event:?}");
+    }
     s.expect(
         "mail is read, the urgent first",
         &[

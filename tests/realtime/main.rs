@@ -7,6 +7,7 @@ mod javascript;
 mod many;
 mod order;
 mod shutdown;
+mod slow;
 mod storm;
 
 /// One at a time: they load the machine.

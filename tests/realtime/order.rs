@@ -54,11 +54,19 @@ async fn a_transaction_that_stays_open_hides_nothing_from_any_reader() {
                 api.post("/api/sessions", &body).await;
             }
         });
-        // Whoever reads now must not get beyond what it cannot see. The second transaction has to be under way: it is
-        // when PostgreSQL has somebody who waits.
+        // A message to everybody is a transaction in one statement, which waits as well.
+        let api = third.calls();
+        let message = tokio::spawn(async move {
+            let message = json!({"from_agent": "a", "topic": "workflow.progress", "content": "x"});
+            api.post("/api/messages", &message).await["message"]["id"].as_str().unwrap().to_owned()
+        });
+        // Whoever reads now must not get beyond what it cannot see. The others have to be under way: they
+        // are when PostgreSQL has somebody who waits for each.
         let waiting = "select count(*) from pg_stat_activity where datname = current_database() \
                        and wait_event_type = 'Lock'";
-        while database.value(waiting) == "0" && !second.is_finished() {
+        while database.value(waiting).parse::<u32>().unwrap() < 2
+            && !(second.is_finished() && message.is_finished())
+        {
             tokio::task::yield_now().await;
         }
         let mut early = Vec::new();
@@ -68,14 +76,16 @@ async fn a_transaction_that_stays_open_hides_nothing_from_any_reader() {
         wire.release();
         first.await.unwrap();
         second.await.unwrap();
+        let message = message.await.unwrap();
 
         expected.push(format!("held-{round}"));
         expected.extend(quick);
+        expected.push(message);
         for (api, (mut names, seen)) in readers.iter().zip(early) {
             let (rest, end) = names_after(api, &seen).await;
             names.extend(rest);
             names.sort();
-            let mut all = expected[round * 4..].to_vec();
+            let mut all = expected[round * 5..].to_vec();
             all.sort();
             assert_eq!(names, all, "from {after} by way of {seen}");
             end.clone_into(&mut after);
@@ -84,7 +94,7 @@ async fn a_transaction_that_stays_open_hides_nothing_from_any_reader() {
     let mut heard = Vec::new();
     while heard.len() < expected.len() {
         let event = listener.next_event().await.unwrap().unwrap();
-        if event.name == "session.created" {
+        if ["session.created", "message.new"].contains(&&*event.name) {
             heard.push(event.data["id"].as_str().unwrap().to_owned());
         }
     }

@@ -140,38 +140,46 @@ impl<D: Driver> SqlStore<D> {
         }
     }
 
-    /// Answers truly for a batch whose COMMIT was under way when the connection was lost. The database may not have
-    /// noticed, and be at work on the batch still, or may not even have begun it. While the head of the log is locked
-    /// nobody writes to the log; if the batch's first event is not there then, the attempt is noted beside the head as
-    /// given up, and will never write to it.
+    /// Answers truly for a batch whose COMMIT was under way when the connection was lost.
     async fn look_for(
         &self,
         attempt: i64,
-        (event, at): (EventId, Timestamp),
+        mark: (EventId, Timestamp),
         outcomes: Outcomes,
         cause: Error,
     ) -> Result<Outcomes, TransactError> {
         tracing::warn!(?cause, "what became of a COMMIT is not known, looking whether it happened");
         for look in 0..LOOKS {
             tokio::time::sleep(Duration::from_millis(50 << look.min(5))).await;
-            let event = Statement::new("event_exists").with("id", event).with("at", at);
-            let lock = D::NEEDS_LOCKS.then(|| Statement::new("lock_log_head"));
-            let found = self
-                .driver
-                .transact(lock.into_iter().chain([event]).collect(), move |answers| {
-                    let is_there = answers.last().is_some_and(|rows| !rows.is_empty());
-                    let given_up = (D::NEEDS_LOCKS && !is_there)
-                        .then(|| Statement::new("give_up_attempt").with("attempt", attempt));
-                    Ok((is_there, given_up.into_iter().collect()))
-                })
-                .await;
-            match found {
-                Ok((true, _)) => return Ok(outcomes),
-                Ok((false, _)) => return Err(TransactError::Retryable(cause)),
+            match self.has_happened(attempt, mark).await {
+                Ok(true) => return Ok(outcomes),
+                Ok(false) => return Err(TransactError::Retryable(cause)),
                 Err(error) => tracing::warn!(?error, look, "the store does not answer yet"),
             }
         }
         Err(TransactError::CommitUnknown(cause))
+    }
+
+    /// Whether the attempt that writes this event has happened; if not, it never will.
+    ///
+    /// The database may not have noticed that its connection was lost, and be at work on the batch still, or may not even
+    /// have begun it. Behind the head of the log nobody writes to the log; if the event is not there then, the attempt is
+    /// noted beside the head as given up. All of that is sent at once: everybody waits for the head.
+    async fn has_happened(&self, attempt: i64, (event, at): (EventId, Timestamp)) -> Result<bool> {
+        let seen =
+            vec![Statement::new("log_head"), Statement::new("event_exists").with("id", event).with("at", at)];
+        let mut seen = self.driver.read(seen).await?;
+        let is_there = seen.pop().is_some_and(|rows| !rows.is_empty());
+        if is_there || !D::NEEDS_LOCKS {
+            return Ok(is_there);
+        }
+        let end =
+            seen.pop().and_then(|rows| rows.into_iter().next()).map_or(Ok(0), |mut head| head.int(0))?;
+        let give_up = Statement::new("give_up_attempt").with("attempt", attempt);
+        let give_up = vec![Statement::new("lock_log_head"), give_up.with("seq", end).with("id", event)];
+        let ((), answers) =
+            self.driver.transact(Vec::new(), move |_| Ok(((), give_up))).await.map_err(into_error)?;
+        Ok(answers.last().is_none_or(Vec::is_empty))
     }
 
     /// Tells other nodes by itself what no commit has told.

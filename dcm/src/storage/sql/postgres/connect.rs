@@ -99,6 +99,7 @@ pub(crate) fn parse_url(url: &str) -> Result<Config> {
 fn session_setup(options: &PostgresOptions) -> String {
     format!(
         "set timezone = 'UTC'; set standard_conforming_strings = on; set jit = off; \
+         set default_transaction_isolation = 'read committed'; \
          set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}; \
          select set_config('synchronous_commit', case when current_setting('synchronous_commit') = 'remote_apply' \
          then 'remote_apply' else 'on' end, false)",
@@ -168,10 +169,19 @@ fn describe(error: &PoolError) -> String {
     text
 }
 
+/// What the first session says of all.
+#[derive(Debug)]
+pub(super) struct Contact {
+    /// The `synchronous_commit` of each transaction.
+    pub(super) commit_level: String,
+    /// Whether a statement that is sent alone sees what was committed while it waited, in whichever session it runs.
+    pub(super) reads_committed: bool,
+}
+
 /// The first connection: it says clearly what is wrong with the address, the log-in or the server.
 ///
-/// Answers the level of `synchronous_commit` that transactions must have.
-pub(super) async fn first_contact(pool: &Pool, config: &Config) -> Result<String> {
+/// Answers what all sessions have in common.
+pub(super) async fn first_contact(pool: &Pool, config: &Config) -> Result<Contact> {
     let client = match pool.get().await {
         Ok(client) => client,
         Err(error) => return Err(no_contact(&error, config)),
@@ -190,7 +200,12 @@ pub(super) async fn first_contact(pool: &Pool, config: &Config) -> Result<String
              create database NAME encoding 'UTF8' template template0"
         )));
     }
-    setting(&client, "synchronous_commit").await
+    // What a session has that nobody has set up, as behind a transaction pooler.
+    let isolation = "select reset_val from pg_settings where name = 'default_transaction_isolation'";
+    Ok(Contact {
+        commit_level: setting(&client, "synchronous_commit").await?,
+        reads_committed: value(&client, isolation).await? == "read committed",
+    })
 }
 
 fn no_contact(error: &PoolError, config: &Config) -> Error {
@@ -228,15 +243,18 @@ fn hosts(config: &Config) -> String {
 
 /// The value of a setting in the session of `client`.
 pub(super) async fn setting(client: &Client, name: &str) -> Result<String> {
-    let messages = client
-        .simple_query(&format!("show {name}"))
-        .await
-        .map_err(|error| Error::unavailable(format!("show {name}: {error}")))?;
+    value(client, &format!("show {name}")).await
+}
+
+/// The one value that a query answers, as text.
+async fn value(client: &Client, sql: &str) -> Result<String> {
+    let messages =
+        client.simple_query(sql).await.map_err(|error| Error::unavailable(format!("{sql}: {error}")))?;
     let value = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
     });
-    value.ok_or_else(|| Error::internal(format!("show {name} answered nothing")))
+    value.ok_or_else(|| Error::internal(format!("{sql} answered nothing")))
 }
 
 #[cfg(test)]

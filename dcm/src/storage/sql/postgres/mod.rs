@@ -20,8 +20,8 @@ use postgres_types::{ToSql, Type};
 use tokio::sync::Notify;
 use tokio_postgres::Config;
 
+use self::connect::{Contact, first_contact, lease, pool};
 pub(crate) use self::connect::{PostgresOptions, parse_url};
-use self::connect::{first_contact, lease, pool};
 use self::decode::{Decoded, is_known};
 use self::encode::{Encoded, encode, encode_column};
 use self::failure::{Class, Failure};
@@ -45,6 +45,7 @@ pub(crate) struct PostgresDriver {
     options: PostgresOptions,
     /// The second statement of each transaction.
     opening: String,
+    contact: Contact,
 }
 
 /// The first.
@@ -80,8 +81,9 @@ impl PostgresDriver {
         options: PostgresOptions,
     ) -> Result<Self> {
         let pool = pool(config.clone(), &options)?;
-        let level = first_contact(&pool, &config).await?;
-        Ok(Self { pool, config, registry, options, opening: opening(&level) })
+        let contact = first_contact(&pool, &config).await?;
+        let opening = opening(&contact.commit_level);
+        Ok(Self { pool, config, registry, options, opening, contact })
     }
 
     /// The `synchronous_commit` of every connection that the pool may hold, all of them opened.
@@ -285,16 +287,20 @@ impl PostgresDriver {
             self.load(lease, &load).await.map_err(|failure| lease.failed(failure))?
         };
         // Nothing of the driver is reachable from `decide`, so a panic in it leaves nothing half done.
-        let (made, writes) = catch_unwind(AssertUnwindSafe(|| decide(rows)))
+        let (made, mut writes) = catch_unwind(AssertUnwindSafe(|| decide(rows)))
             .unwrap_or_else(|_| Err(Error::internal("the decision of a transaction panicked")))
             .map_err(TransactError::Failed)?;
         if writes.is_empty() {
             return Ok((made, Vec::new()));
         }
-        if let [only] = &writes[..]
+        if let [only] = &mut writes[..]
             && only.is_alone()
         {
-            return Ok((made, vec![self.run_alone(lease, only).await?]));
+            only.params.push(("level", self.contact.commit_level.as_str().into()));
+            // Whoever has waited for the head of the log must see it as it is.
+            if self.contact.reads_committed {
+                return Ok((made, vec![self.run_alone(lease, only).await?]));
+            }
         }
         let opening = if begins_late {
             let (client, stage) = lease.parts().map_err(Failure::without_effect)?;
