@@ -99,7 +99,6 @@ pub(crate) fn parse_url(url: &str) -> Result<Config> {
 fn session_setup(options: &PostgresOptions) -> String {
     format!(
         "set timezone = 'UTC'; set standard_conforming_strings = on; set jit = off; \
-         set default_transaction_isolation = 'read committed'; \
          set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}; \
          select set_config('synchronous_commit', case when current_setting('synchronous_commit') = 'remote_apply' \
          then 'remote_apply' else 'on' end, false)",
