@@ -29,7 +29,7 @@ enum Next {
 /// What PostgreSQL hears of the message at which the wire breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Break {
-    /// Nothing: it rolls back.
+    /// Nothing whole, so it has no effect.
     Before,
     /// All of it; only its answer is lost.
     After,

@@ -9,16 +9,16 @@ use crate::error::Result;
 
 /// A SQL database: it runs named queries, and transactions of the one shape that DCM needs.
 pub(crate) trait Driver: Send + Sync + 'static {
-    /// Whether [`Driver::transact`] must begin with the query `lock_keys`; not where there is one writer only.
+    /// Whether there may be other writers: then [`Driver::transact`] must begin with the query `lock_keys`, and a batch
+    /// whose fate is not known may still be at work, or arrive late, so that whoever looks for it in vain has the query
+    /// `insert_events` refuse it. (For what is no batch nobody looks, and it may arrive late.)
     const NEEDS_LOCKS: bool;
 
     /// Whether the query `insert_events` advances the log itself; otherwise `advance_log` comes before it.
     const EVENTS_IN_ONE: bool;
 
     /// Whether a transaction that loads nothing is a round trip shorter: all of it is sent at once. Then a batch may be
-    /// decided on what was seen a moment ago, and what it expects is a statement of it. It may also arrive after it was
-    /// looked for in vain, so whoever looks has the query `insert_events` refuse it. (For what is no batch nobody looks,
-    /// and it may arrive late.)
+    /// decided on what was seen a moment ago, and what it expects is a statement of it.
     const SENT_AT_ONCE: bool;
 
     /// Runs read-only queries on one connection, in order, and answers the rows of each.
@@ -72,7 +72,8 @@ pub(crate) enum TransactError {
     Unexpected(crate::Error),
     /// It had no effect, and trying again would not help.
     Failed(crate::Error),
-    /// The connection was lost while COMMIT was under way: it may or may not have had an effect.
+    /// The connection was lost while COMMIT, or a statement that commits, was under way: it may or may not have had an
+    /// effect.
     CommitUnknown(crate::Error),
     /// It was sent at once, and BEGIN was refused: each statement may have had an effect by itself, so nobody can say
     /// what became of the whole, and nothing is tried again.
