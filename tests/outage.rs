@@ -471,6 +471,28 @@ async fn a_commit_that_arrives_after_it_was_given_up() {
     drop(database);
 }
 
+/// Nobody waits for suggestions until the scorer knows again what it learned.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_scorer_learned_cannot_be_read() {
+    let database = Database::create();
+    let mut server = Options::on_database(database.url()).start().await;
+    assert!(server.stop().await.success());
+    database.execute("alter table routing_seeds rename to elsewhere");
+    server.launch();
+    server.wait_until_healthy().await;
+    let api = server.calls();
+    // Less than the server takes its time for an answer.
+    let path = "/api/routing/suggest?keywords=x";
+    let asked = tokio::time::timeout(Duration::from_secs(20), api.call(Method::GET, path, None));
+    check_refusal(&asked.await.unwrap());
+    database.execute("alter table elsewhere rename to routing_seeds");
+    while api.call(Method::GET, path, None).await.status != 200 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(server.stop().await.success());
+    drop(database);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_does_not_start_without_its_database() {
     let cluster = Cluster::start();

@@ -38,8 +38,7 @@ pub(super) struct Learning {
     feed: Feed,
     // Held for microseconds, never across an await.
     scorer: RwLock<Scorer>,
-    /// Up to where in the log it has learned; nothing while it is being made.
-    learned: watch::Sender<Option<Position>>,
+    learned: watch::Sender<Learned>,
     requests: mpsc::Sender<oneshot::Sender<()>>,
 }
 
@@ -96,6 +95,17 @@ fn lesson(entry: &Entry) -> Option<Lesson> {
     }
 }
 
+/// How far the scorer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Learned {
+    /// It is being made.
+    Nothing,
+    /// The store does not say what was learned before; it is asked again.
+    Unreadable,
+    /// It has learned up to there in the log.
+    UpTo(Position),
+}
+
 /// What was learned and is not written yet.
 #[derive(Default)]
 struct Unwritten {
@@ -131,18 +141,26 @@ impl Learning {
     ) -> (Arc<Self>, mpsc::Receiver<oneshot::Sender<()>>) {
         let (requests, waiting) = mpsc::channel(4);
         let scorer = RwLock::new(Scorer::default());
-        (Arc::new(Self { store, feed, scorer, learned: watch::Sender::new(None), requests }), waiting)
+        (
+            Arc::new(Self { store, feed, scorer, learned: watch::Sender::new(Learned::Nothing), requests }),
+            waiting,
+        )
     }
 
-    /// Asks the scorer, once it has learned everything that this node has committed.
+    /// Asks the scorer, once it has learned everything that this node has committed; not while the store does not say what
+    /// it learned before.
     pub(super) async fn ask<T>(&self, question: impl FnOnce(&Scorer) -> T) -> Result<T> {
         let committed = self.feed.committed();
         let mut learned = self.learned.subscribe();
-        let is_there = |learned: &Option<Position>| {
-            learned.is_some_and(|at| at.epoch > committed.epoch || at >= committed)
+        let is_known = |learned: &Learned| match learned {
+            Learned::Nothing => false,
+            Learned::Unreadable => true,
+            Learned::UpTo(at) => at.epoch > committed.epoch || *at >= committed,
         };
         let ended = |_| Error::unavailable("the engine is closed");
-        learned.wait_for(is_there).await.map_err(ended)?;
+        if *learned.wait_for(is_known).await.map_err(ended)? == Learned::Unreadable {
+            return Err(Error::unavailable("what the scorer learned cannot be read"));
+        }
         Ok(question(&self.scorer.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
@@ -201,6 +219,7 @@ impl Learning {
                 Ok(learned) => break learned,
                 Err(error) => {
                     tracing::warn!(?error, "what the scorer learned cannot be read, it is tried again");
+                    self.learned.send_replace(Learned::Unreadable);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -224,9 +243,8 @@ impl Learning {
         unwritten.upto = watermark;
         unwritten.written = watermark;
         let head = self.feed.head();
-        if head <= watermark {
-            self.learned.send_replace(Some(watermark));
-        }
+        let learned = if head <= watermark { Learned::UpTo(watermark) } else { Learned::Nothing };
+        self.learned.send_replace(learned);
     }
 
     /// Learns from `step` and what is behind it already; no step is one past events that teach nothing.
@@ -254,7 +272,7 @@ impl Learning {
         }
         drop(scorer);
         unwritten.upto = follower.position();
-        self.learned.send_replace(Some(unwritten.upto));
+        self.learned.send_replace(Learned::UpTo(unwritten.upto));
     }
 
     /// Writes what was learned. A store that does not answer keeps nobody waiting: it is tried again later.
