@@ -385,7 +385,7 @@ async fn a_statement_whose_answer_is_lost() {
     let (server, wire) = behind_a_wire(&database).await;
     let api = server.calls();
     api.post("/api/messages", &message(None)).await;
-    let mut count = 1;
+    let mut count = 1_usize;
     for how in [Break::Before, Break::After, Break::Before, Break::After] {
         wire.break_at(how, PART);
         let answer = api.post("/api/messages", &message(None)).await;
@@ -395,9 +395,9 @@ async fn a_statement_whose_answer_is_lost() {
         let id = answer["message"]["id"].as_str().unwrap();
         let answered = format!("select count(*) from agent_messages where id = '{id}'");
         assert_eq!(database.value(&answered), "1", "{how:?}: the one that was answered");
-        // What is in the log needs no mark; what is not may still be on its way.
-        let marks = "select cardinality(given_up) from event_log_head";
-        assert_eq!(database.value(marks), (count / 2).to_string(), "{how:?}");
+        // What is not in the log may still be on its way. (What is may have come there after somebody had looked.)
+        let marks = database.value("select cardinality(given_up) from event_log_head");
+        assert!(how == Break::After || marks.parse::<usize>().unwrap() >= count / 2, "{how:?}: {marks}");
     }
     drop(server);
     drop(database);
@@ -428,6 +428,8 @@ async fn a_statement_that_holds_the_log_when_the_wire_breaks() {
     let waiting = "select coalesce(string_agg(wait_event, ' ' order by wait_event), '') from pg_stat_activity \
                    where datname = current_database() and wait_event_type = 'Lock'";
     while database.value(waiting) != "advisory transactionid" {
+        // A machine that is so slow that somebody has looked before it came so far shows nothing here.
+        assert_eq!(database.value("select cardinality(given_up) from event_log_head"), "0");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     holder.batch_execute("select pg_advisory_unlock(42)").await.unwrap();

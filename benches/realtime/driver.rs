@@ -205,7 +205,7 @@ async fn compare(arguments: &Arguments, cluster: &Cluster) {
                 let Some((server, _database)) = arguments.start(store, cluster).await else { continue };
                 let port = port_of(&server);
                 note(&format!("{store:?}"), measure(&load(port, "topics/bench")));
-                // With few subscribers half the rate is more frames than one connection may send.
+                // With few subscribers nobody would be held up by one.
                 let idlers: &[usize] = if subscribers >= 100 { &[0, 1] } else { &[] };
                 for &stalled in idlers {
                     let paced =

@@ -172,8 +172,10 @@ impl State {
             let known = tail.len();
             tail.extend_from_slice(&buffer[..read]);
             let next = *self.next.borrow();
+            // Not in what was passed on: that was another one, before anybody waited for it.
+            let new = |part: &[u8]| known.saturating_sub(part.len() - 1);
             if let Some((next, part)) = next
-                && let Some(at) = find(&tail, part)
+                && let Some(at) = find(&tail[new(part)..], part).map(|at| new(part) + at)
             {
                 self.next.send_replace(None);
                 let how = match next {

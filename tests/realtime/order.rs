@@ -64,9 +64,8 @@ async fn a_transaction_that_stays_open_hides_nothing_from_any_reader() {
         // are when PostgreSQL has somebody who waits for each.
         let waiting = "select count(*) from pg_stat_activity where datname = current_database() \
                        and wait_event_type = 'Lock'";
-        while database.value(waiting).parse::<u32>().unwrap() < 2
-            && !(second.is_finished() && message.is_finished())
-        {
+        while database.value(waiting).parse::<u32>().unwrap() < 2 {
+            assert!(!second.is_finished() && !message.is_finished(), "what is held holds up nobody");
             tokio::task::yield_now().await;
         }
         let mut early = Vec::new();

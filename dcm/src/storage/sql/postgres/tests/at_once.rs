@@ -147,8 +147,8 @@ async fn a_message_is_written_before_the_head_of_the_log_is_taken() {
             .await
             .unwrap();
         // Fails unless the lock is held by whoever waits for the head.
-        let is_noted =
-            "select 1 / count(*) from pg_locks where locktype = 'advisory' and objid = 42 and granted";
+        let is_noted = "select 1 / count(*) from pg_locks where locktype = 'advisory' and objid = 42 and granted \
+                        and database = (select oid from pg_database where datname = current_database())";
         write_behind(database, &driver, (vec![], insert_message()), is_noted).await.unwrap();
     })
     .await;
