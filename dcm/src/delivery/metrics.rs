@@ -52,13 +52,19 @@ impl Hub {
     async fn measure(&self, store: &dyn Storage) {
         let every = Duration::from_millis(self.metrics_every_ms.max(1));
         loop {
-            if !self.has_listeners(METRICS) {
-                self.metrics_wanted.notified().await;
-            }
+            self.numbers_are_wanted().await;
             if let Err(error) = self.send_metrics(store).await {
                 tracing::warn!(?error, "the numbers cannot be computed");
             }
             tokio::time::sleep(every).await;
+        }
+    }
+
+    /// Waits until somebody listens to the numbers.
+    pub(crate) async fn numbers_are_wanted(&self) {
+        // Who was heard of may have left again.
+        while !self.has_listeners(METRICS) {
+            self.metrics_wanted.notified().await;
         }
     }
 

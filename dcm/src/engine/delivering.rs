@@ -169,3 +169,32 @@ impl NotIdentified {
         Error::new(ErrorKind::Forbidden, message)
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod tests {
+    use futures_util::FutureExt;
+
+    use crate::delivery::METRICS;
+    use crate::{Dcm, EngineConfig};
+
+    #[tokio::test]
+    async fn numbers_are_wanted_while_somebody_listens_to_them() {
+        let dcm = Dcm::open_in_memory(EngineConfig::default()).await.unwrap();
+        let are_wanted = || dcm.shared.hub.numbers_are_wanted().now_or_never().is_some();
+        assert!(!are_wanted());
+        let mut listener = dcm.subscriber();
+        assert!(!are_wanted(), "he listens to everything else");
+        for _ in 0..2 {
+            listener.subscribe(METRICS, None).await.unwrap();
+            assert!(are_wanted());
+            listener.unsubscribe(METRICS).await.unwrap();
+            assert!(!are_wanted());
+        }
+        listener.subscribe(METRICS, None).await.unwrap();
+        assert!(are_wanted());
+        drop(listener);
+        assert!(!are_wanted());
+        dcm.close().await;
+    }
+}
