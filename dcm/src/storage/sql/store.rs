@@ -9,7 +9,7 @@ use super::announce::{Announcements, Turn};
 use super::driver::{Driver, TransactError};
 use super::flush::{alone, flush};
 use super::heard_of::HeardOf;
-use super::load::{Load, expect_nobody_at_work, fill, load};
+use super::load::{Load, expect_nobody_at_work, fill, list, load};
 use super::value::{Row, Statement, Value};
 use crate::error::{Error, Result};
 use crate::id::{ActionId, EventId};
@@ -179,7 +179,8 @@ impl<D: Driver> SqlStore<D> {
         let give_up = vec![Statement::new("lock_log_head"), give_up.with("seq", end).with("id", event)];
         let ((), answers) =
             self.driver.transact(Vec::new(), move |_| Ok(((), give_up))).await.map_err(into_error)?;
-        Ok(answers.last().is_none_or(Vec::is_empty))
+        let noted = answers.last().ok_or_else(|| Error::internal("giving up an attempt answered nothing"))?;
+        Ok(noted.is_empty())
     }
 
     /// Tells other nodes by itself what no commit has told.
@@ -319,14 +320,9 @@ fn at_once(
     told: Option<&Announcements>,
 ) -> Vec<Statement> {
     match alone(writes) {
-        Ok(mut only) => {
-            if !nobody_at_work.is_empty() {
-                only = only.with("agents", Value::Texts(nobody_at_work.iter().cloned().collect()));
-            }
-            if let Some(told) = told {
-                only = only.with("node", told.node().to_owned());
-            }
-            vec![only]
+        Ok(only) => {
+            let node = told.map(|told| told.node().to_owned());
+            vec![only.with("agents", list(nobody_at_work)).with("node", node)]
         }
         Err(writes) => {
             let expectation = expect_nobody_at_work(nobody_at_work);
