@@ -22,7 +22,6 @@ fn uuids<Id: Copy>(items: &BTreeSet<Id>, uuid: fn(Id) -> uuid::Uuid) -> Value {
 }
 
 /// A list parameter; absent when there is nothing in it, so that the query's line is left out.
-/// A list that decides about lines of a query; an empty one is none.
 pub(super) fn list<'a>(items: impl IntoIterator<Item = &'a String>) -> Value {
     match texts(items) {
         Value::Texts(items) if items.is_empty() => Value::Null,

@@ -247,7 +247,11 @@ impl PostgresDriver {
         *stage = Stage::Open;
         let prepared = match self.prepare(client, std::slice::from_ref(only)).await {
             Ok(prepared) => prepared,
-            Err(failure) => return Err(lease.failed(failure)),
+            Err(failure) => {
+                // There is no transaction to be rolled back.
+                *stage = if failure.class == Class::Lost { Stage::Unsettled } else { Stage::Idle };
+                return Err(failure.without_effect());
+            }
         };
         let Some(statement) = prepared.first() else { return Ok(Vec::new()) };
         *stage = Stage::Unsettled;

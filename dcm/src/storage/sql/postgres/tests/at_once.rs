@@ -1,12 +1,15 @@
 //! What is written to the log, as part of a transaction and as a statement that is one.
 
 use super::*;
+use crate::engine::rules::SendMessage;
 use crate::id::EventId;
 use crate::json::JsonObject;
 use crate::model::Message;
+use crate::storage::sql::SqlStore;
 use crate::storage::sql::flush::alone;
 use crate::storage::sql::rows::{IntoCells, Placed};
 use crate::storage::state::NewEvent;
+use crate::storage::{Batch, CommitStore, Submitted};
 
 /// The number of every attempt here.
 const ATTEMPT: i64 = 7;
@@ -172,6 +175,41 @@ async fn a_stricter_isolation_is_not_taken_over() {
             let touch = "update event_log_head set given_up = '{}'";
             write_behind(database, &Arc::new(migrated(database).await), way, touch).await.unwrap();
         }
+    })
+    .await;
+}
+
+/// One that the database refuses takes nobody along, and one that cannot even be sent leaves the connection as it was.
+#[tokio::test]
+async fn a_message_that_is_refused_takes_no_other_along() {
+    with_database(async |database| {
+        migrated(database).await;
+        let admin = database.client().await;
+        let refuse = "alter table agent_messages add check (from_agent_id <> 'refused')";
+        admin.batch_execute(refuse).await.unwrap();
+        let options = PostgresOptions { max_connections: 1, ..PostgresOptions::default() };
+        let store =
+            SqlStore::new(PostgresDriver::connect(database.config.clone(), options).await.unwrap(), 3);
+        let backend = async || {
+            let session = lease(&store.driver.pool).await.unwrap();
+            session.query_one("select pg_backend_pid()", &[]).await.unwrap().get::<_, i32>(0)
+        };
+        let before = backend().await;
+        let ids = IdSource::new(Arc::new(SystemClock));
+        let commands = ["first", "refused", "not \0 text", "last"].map(|from| {
+            let message =
+                serde_json::json!({"from_agent": from, "topic": "workflow.progress", "content": {"n": 1}});
+            let operation = serde_json::from_value(message).unwrap();
+            Submitted::new(SendMessage { operation, default_ttl_ms: 60_000 }, None)
+        });
+        let outcomes = store.commit(Batch::new(commands.into(), SystemClock.now(), ids)).await.unwrap();
+        assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false, true]);
+        let kept = "select string_agg(from_agent_id, ' ' order by created_at, id) from agent_messages";
+        let kept: String = admin.query_one(kept, &[]).await.unwrap().get(0);
+        assert_eq!(kept, "first last");
+        let events = "select count(*) from events where name = 'message.new'";
+        assert_eq!(admin.query_one(events, &[]).await.unwrap().get::<_, i64>(0), 2);
+        assert_eq!(backend().await, before, "the connection is in order");
     })
     .await;
 }
