@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dcm_suite::calls::Answer;
+use dcm_suite::calls::{Answer, Calls};
 use dcm_suite::postgres::{Cluster, Database};
 use dcm_suite::server::{Options, Server, Store};
 use dcm_suite::wire::{Break, Wire};
@@ -322,18 +322,14 @@ async fn a_commit_that_is_still_under_way_when_the_wire_breaks() {
     let database = Database::create();
     let (server, wire) = behind_a_wire(&database).await;
     let api = server.calls();
-    let (holder, connection) = tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
-    let connection = tokio::spawn(connection);
+    let (holder, connection) = session(&database).await;
     // So that the statements are prepared: that would have to wait for the table, too.
     let body = json!({"tool_name": "Bash", "tool_type": "builtin"});
     api.post("/api/actions", &body).await;
 
     holder.batch_execute("begin; lock table actions in share mode").await.unwrap();
     wire.break_next(Break::After);
-    let call = tokio::spawn({
-        let api = api.clone();
-        async move { api.call(Method::POST, "/api/actions", Some(&body)).await }
-    });
+    let call = post(&api, "/api/actions", body);
     wire.broken().await;
     // Two wait now: the first attempt for the table, and whoever asks what became of it, or tries again.
     let waiting = "select count(*) from pg_locks where not granted \
@@ -357,6 +353,20 @@ async fn a_commit_that_is_still_under_way_when_the_wire_breaks() {
     connection.await.unwrap().unwrap();
     drop(server);
     drop(database);
+}
+
+/// A session beside those of the server, and its end.
+async fn session(
+    database: &Database,
+) -> (tokio_postgres::Client, tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>) {
+    let (client, connection) = tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
+    (client, tokio::spawn(connection))
+}
+
+/// Posts in the background.
+fn post(api: &Calls, path: &'static str, body: Value) -> tokio::task::JoinHandle<Answer> {
+    let api = api.clone();
+    tokio::spawn(async move { api.call(Method::POST, path, Some(&body)).await })
 }
 
 /// A part of every message that [`message`] makes, as PostgreSQL gets it.
@@ -416,14 +426,10 @@ async fn a_statement_that_holds_the_log_when_the_wire_breaks() {
          create trigger wait_here after insert on events for each row when (new.name = 'message.new') \
          execute function wait_here()",
     );
-    let (holder, connection) = tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
-    let connection = tokio::spawn(connection);
+    let (holder, connection) = session(&database).await;
     holder.batch_execute("select pg_advisory_lock(42)").await.unwrap();
     wire.break_at(Break::After, PART);
-    let call = tokio::spawn({
-        let api = api.clone();
-        async move { api.call(Method::POST, "/api/messages", Some(&message(None))).await }
-    });
+    let call = post(&api, "/api/messages", message(None));
     wire.broken().await;
     let waiting = "select coalesce(string_agg(wait_event, ' ' order by wait_event), '') from pg_stat_activity \
                    where datname = current_database() and wait_event_type = 'Lock'";

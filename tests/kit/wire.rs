@@ -92,6 +92,7 @@ impl Wire {
 
     /// Breaks the connection that sends the next message with such a part, for one that commits by itself.
     pub fn break_at(&self, how: Break, part: &'static [u8]) {
+        assert!(part.len() <= LONGEST_PART, "a part in two pieces would not be found");
         self.state.released.send_replace(false);
         self.state.arrived.send_replace(None);
         self.state.next.send_replace(Some((Next::Breaks(how), part)));
